@@ -1,0 +1,5 @@
+import type { AdapterKind } from '../broker/adapter.ts'
+import { postgresAdapter } from './postgres/index.ts'
+
+/** Every kind of backend that this release knows. */
+export const adapterKinds: readonly AdapterKind[] = [postgresAdapter]

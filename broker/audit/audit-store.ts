@@ -1,0 +1,177 @@
+import type { Session } from '../db/database.ts'
+import { run, type Statement } from '../db/query.ts'
+import type { AuditEvent, EventType, RecordedEvent } from './event.ts'
+
+const COLUMNS = `type, action, decision, policies, policy_set, workload, on_behalf_of, actors, performed_by, task_id,
+  purpose, labels, grant_id, resource, access, adapter, handle, reason, error, request_id, trace_id, detail`
+
+/**
+ * A common table expression `recorded` that inserts the events given as JSON in parameter `parameter`, for use in
+ * the statement of what they describe. `condition` may refer to an event as `e`.
+ */
+export function recordedWith(parameter: string, condition = 'true'): string {
+  return `recorded as (
+    insert into taskgrant.audit_events (${COLUMNS})
+    select ${COLUMNS}
+    from jsonb_populate_recordset(null::taskgrant.audit_events, ${parameter}::jsonb) as e
+    where ${condition}
+  )`
+}
+
+const INSERT_EVENTS: Statement = {
+  name: 'audit.insert',
+  text: `with ${recordedWith('$1')} select`,
+}
+
+/** Events as the parameter of {@link recordedWith}. */
+export function eventRows(events: readonly AuditEvent[]): string {
+  return JSON.stringify(
+    events.map((event) => ({
+      type: event.type,
+      action: event.action,
+      decision: event.decision,
+      policies: event.policies,
+      policy_set: event.policySet,
+      workload: event.workload,
+      on_behalf_of: event.onBehalfOf,
+      actors: event.actors,
+      performed_by: event.performedBy,
+      task_id: event.taskId,
+      purpose: event.purpose,
+      labels: event.labels,
+      grant_id: event.grantId,
+      resource: event.resource,
+      access: event.access,
+      adapter: event.adapter,
+      handle: event.handle,
+      reason: event.reason,
+      error: event.error,
+      request_id: event.requestId,
+      trace_id: event.traceId,
+      detail: event.detail,
+    })),
+  )
+}
+
+export async function recordEvents(session: Session, events: readonly AuditEvent[]): Promise<void> {
+  if (events.length > 0) await run(session, INSERT_EVENTS, [eventRows(events)])
+}
+
+export interface EventFilter {
+  readonly taskId?: string | undefined
+  readonly grantId?: string | undefined
+  readonly workload?: string | undefined
+  readonly onBehalfOf?: string | undefined
+  readonly resource?: string | undefined
+  readonly type?: EventType | undefined
+  readonly since?: Date | undefined
+  readonly until?: Date | undefined
+}
+
+const EVENT = `select id::text, seq::text, occurred_at, ${COLUMNS} from taskgrant.audit_events`
+
+const FILTER = `($1::uuid is null or task_id = $1) and ($2::uuid is null or grant_id = $2)
+  and ($3::text is null or workload ->> 'id' = $3) and ($4::text is null or on_behalf_of ->> 'id' = $4)
+  and ($5::text is null or resource = $5) and ($6::text is null or type = $6)
+  and ($7::timestamptz is null or occurred_at >= $7) and ($8::timestamptz is null or occurred_at < $8)`
+
+function filterValues(filter: EventFilter): unknown[] {
+  const { taskId, grantId, workload, onBehalfOf, resource, type, since, until } = filter
+  return [taskId, grantId, workload, onBehalfOf, resource, type, since, until].map((value) => value ?? null)
+}
+
+const LIST_SEQUENCED: Statement = {
+  text: `${EVENT} where ${FILTER} and seq > $9::bigint order by seq limit $10`,
+}
+
+const LIST_TRAIL: Statement = {
+  text: `${EVENT} where task_id = $1 and id > $2::bigint order by id limit $3`,
+}
+
+interface EventRow {
+  id: string
+  seq: string | null
+  occurred_at: Date
+  type: EventType
+  [column: string]: unknown
+}
+
+/** Events in the one order that readers follow, after place `after`. */
+export async function listEvents(
+  session: Session,
+  filter: EventFilter,
+  after: number,
+  limit: number,
+): Promise<RecordedEvent[]> {
+  const rows = await run<EventRow>(session, LIST_SEQUENCED, [...filterValues(filter), after, limit])
+  return rows.map(toEvent)
+}
+
+/** The trail of one task in the order in which it was written. `after` is the id of an event. */
+export async function listTrail(
+  session: Session,
+  taskId: string,
+  after: number,
+  limit: number,
+): Promise<RecordedEvent[]> {
+  const rows = await run<EventRow>(session, LIST_TRAIL, [taskId, after, limit])
+  return rows.map(toEvent)
+}
+
+function toEvent(row: EventRow): RecordedEvent {
+  // The columns are those of AuditEvent in snake case, written by eventRows.
+  return {
+    id: Number(row.id),
+    seq: row.seq === null ? null : Number(row.seq),
+    occurredAt: row.occurred_at.toISOString(),
+    type: row.type,
+    action: row['action'],
+    decision: row['decision'],
+    policies: row['policies'],
+    policySet: row['policy_set'],
+    workload: row['workload'],
+    onBehalfOf: row['on_behalf_of'],
+    actors: row['actors'],
+    performedBy: row['performed_by'],
+    taskId: row['task_id'],
+    purpose: row['purpose'],
+    labels: row['labels'],
+    grantId: row['grant_id'],
+    resource: row['resource'],
+    access: row['access'],
+    adapter: row['adapter'],
+    handle: row['handle'],
+    reason: row['reason'],
+    error: row['error'],
+    requestId: row['request_id'],
+    traceId: row['trace_id'],
+    detail: row['detail'],
+  } as RecordedEvent
+}
+
+const LOCK_SEQUENCE: Statement = {
+  text: `select pg_try_advisory_xact_lock(hashtext('taskgrant.audit.seq')) as mine`,
+}
+
+const GIVE_PLACES: Statement = {
+  text: `with top as (select coalesce(max(seq), 0) as seq from taskgrant.audit_events where seq is not null),
+    next as (
+      select id, row_number() over (order by id) as place
+      from (select id from taskgrant.audit_events where seq is null order by id limit $1) as unplaced
+    ), placed as (
+      update taskgrant.audit_events as e set seq = top.seq + next.place
+      from next, top where e.id = next.id returning 1
+    )
+    select count(*)::integer as placed from placed`,
+}
+
+/**
+ * Gives committed events their places in the one order. One broker at a time does it; the others see the lock and
+ * leave. Answers how many were placed.
+ */
+export async function placeEvents(session: Session, limit: number): Promise<number> {
+  const [lock] = await run<{ mine: boolean }>(session, LOCK_SEQUENCE)
+  if (lock?.mine !== true) return 0
+  const [row] = await run<{ placed: number }>(session, GIVE_PLACES, [limit])
+  return row?.placed ?? 0
+}

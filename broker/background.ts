@@ -1,0 +1,31 @@
+import type { Logger } from './logger.ts'
+
+/** Work that goes on after its caller has been answered. A shutdown waits for it. */
+export interface Background {
+  /** Aborted when the process is about to end: loops stop, waits return. */
+  readonly stopping: AbortSignal
+  /** Starts `work`; an error of it is logged under `what`. */
+  start(what: string, work: (stopping: AbortSignal) => Promise<void>): void
+  /** Tells all work to stop and waits for it. */
+  stop(): Promise<void>
+}
+
+export function createBackground(logger: Logger): Background {
+  const controller = new AbortController()
+  const running = new Set<Promise<void>>()
+  return {
+    stopping: controller.signal,
+    start(what, work) {
+      const settled = work(controller.signal)
+        .catch((error: unknown) => {
+          if (!controller.signal.aborted) logger.error({ err: error, what }, 'background work failed')
+        })
+        .finally(() => running.delete(settled))
+      running.add(settled)
+    },
+    async stop() {
+      controller.abort()
+      while (running.size > 0) await Promise.all(running)
+    },
+  }
+}

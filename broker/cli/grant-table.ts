@@ -1,0 +1,24 @@
+import type { Grant } from './api-types.ts'
+import type { Column } from './table.ts'
+import { relativeTime } from './times.ts'
+
+/** What a person should look at, if anything. */
+function remark({ stuck, residue, lastError }: Grant): string {
+  if (stuck) return `stuck: ${lastError ?? 'cause unknown'}`
+  if (residue !== null) return `residue: ${residue}`
+  return lastError ?? ''
+}
+
+function whenOver({ revokedAt, expiresAt }: Grant): string {
+  return relativeTime(revokedAt ?? expiresAt)
+}
+
+export const GRANT_COLUMNS: readonly Column<Grant>[] = [
+  { title: 'GRANT', value: ({ id }) => id, fit: 'keep' },
+  { title: 'STATE', value: ({ state }) => state, fit: 'keep' },
+  { title: 'ACCESS', value: ({ resource, access }) => `${resource}/${access}`, fit: 'keep' },
+  { title: 'OVER', value: whenOver, fit: 'keep' },
+  { title: 'REMARK', value: remark, fit: 'cut' },
+]
+
+export const TASK_OF_GRANT: Column<Grant> = { title: 'TASK', value: ({ taskId }) => taskId, fit: 'drop' }

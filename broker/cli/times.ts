@@ -1,0 +1,31 @@
+const UNITS = [
+  { name: 'd', seconds: 86_400 },
+  { name: 'h', seconds: 3_600 },
+  { name: 'm', seconds: 60 },
+  { name: 's', seconds: 1 },
+] as const
+
+/** `45s`, `14m 2s`, `3h 10m`: the two largest units. */
+export function formatDuration(seconds: number): string {
+  let rest = Math.max(0, Math.round(seconds))
+  const parts: string[] = []
+  for (const unit of UNITS) {
+    const count = Math.floor(rest / unit.seconds)
+    rest -= count * unit.seconds
+    if (count > 0) parts.push(`${count}${unit.name}`)
+    else if (parts.length > 0) break
+  }
+  return parts.length === 0 ? '0s' : parts.slice(0, 2).join(' ')
+}
+
+/** `in 14m 2s` or `3h ago`, by the clock of this machine. */
+export function relativeTime(time: string | null, now = Date.now()): string {
+  if (time === null) return ''
+  const seconds = (Date.parse(time) - now) / 1000
+  return seconds >= 0 ? `in ${formatDuration(seconds)}` : `${formatDuration(-seconds)} ago`
+}
+
+/** Both: the moment, to compare with logs, and how far away it is. */
+export function momentOf(time: string | null): string | null {
+  return time === null ? null : `${time} (${relativeTime(time)})`
+}

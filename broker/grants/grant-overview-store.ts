@@ -1,0 +1,109 @@
+import type { Session } from '../db/database.ts'
+import { run, type Statement } from '../db/query.ts'
+import type { Grant, GrantState } from './grant.ts'
+import { grantColumnsOf, toGrant, type GrantRow } from './grant-row.ts'
+
+export interface GrantFilter {
+  readonly state?: GrantState | undefined
+  readonly resource?: string | undefined
+  readonly workload?: string | undefined
+  readonly stuck?: boolean | undefined
+  readonly residue?: boolean | undefined
+  /** Only grants of tasks of this workload, whoever asks. */
+  readonly owner?: { readonly id: string; readonly issuer: string } | undefined
+}
+
+const LIST: Statement = {
+  text: `select ${grantColumnsOf('g')}
+    from taskgrant.grants as g join taskgrant.tasks as t on t.id = g.task_id
+    where ($1::uuid is null or g.id < $1) and ($2::text is null or g.state = $2)
+      and ($3::text is null or g.resource = $3) and ($4::text is null or t.workload_id = $4)
+      and ($5::boolean is null or g.stuck = $5) and ($6::boolean is null or (g.residue is not null) = $6)
+      and ($7::text is null or (t.workload_id = $7 and t.workload_issuer = $8))
+    order by g.id desc limit $9`,
+}
+
+/** Newest first; `after` is the id of the last one seen. */
+export async function listGrants(
+  session: Session,
+  filter: GrantFilter,
+  after: string | undefined,
+  limit: number,
+): Promise<Grant[]> {
+  const { state, resource, workload, stuck, residue, owner } = filter
+  const values = [after, state, resource, workload, stuck, residue, owner?.id, owner?.issuer, limit]
+  return (
+    await run<GrantRow>(
+      session,
+      LIST,
+      values.map((value) => value ?? null),
+    )
+  ).map(toGrant)
+}
+
+const LIVE_PER_RESOURCE: Statement = {
+  text: `select resource, access, count(*)::integer as grants from taskgrant.grants
+    where due_at is not null group by resource, access order by resource, access`,
+}
+
+export interface LiveCount {
+  readonly resource: string
+  readonly access: string
+  readonly grants: number
+}
+
+/** How many grants still need their backend, by resource and access. */
+export async function countLiveGrants(session: Session): Promise<LiveCount[]> {
+  return run<{ resource: string; access: string; grants: number }>(session, LIVE_PER_RESOURCE)
+}
+
+const UNFINISHED: Statement = {
+  text: `select count(*)::integer as grants from taskgrant.grants where id = any($1::uuid[]) and state <> 'revoked'`,
+}
+
+/** How many of these grants may still open something. */
+export async function countUnfinished(session: Session, grantIds: readonly string[]): Promise<number> {
+  const [row] = await run<{ grants: number }>(session, UNFINISHED, [grantIds])
+  return row?.grants ?? 0
+}
+
+const OWNED: Statement = {
+  text: `select id from taskgrant.grants where id = any($1::uuid[]) and due_at is not null`,
+}
+
+/** Which of these grants still own what carries their name on a backend. */
+export async function ownedGrants(
+  session: Session,
+  grantIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const rows = await run<{ id: string }>(session, OWNED, [grantIds])
+  return new Set(rows.map((row) => row.id))
+}
+
+const TROUBLES: Statement = {
+  text: `select resource, sum(overdue)::integer as overdue, sum(stuck)::integer as stuck, sum(residue)::integer as residue
+    from (
+      select resource, 1 as overdue, 0 as stuck, 0 as residue from taskgrant.grants
+      where resource = any($1::text[]) and due_at <= now() and state in ('pending', 'active')
+      union all
+      select resource, 1, stuck::integer, 0 from taskgrant.grants where state = 'revoking'
+      union all
+      select resource, 0, 0, 1 from taskgrant.grants where residue is not null
+    ) as trouble
+    group by resource order by resource`,
+}
+
+export interface Troubles {
+  readonly resource: string
+  /** Access should have ended and has not. */
+  readonly overdue: number
+  readonly stuck: number
+  readonly residue: number
+}
+
+/** What a person should know about, by resource; resources without trouble are left out. */
+export async function countTroubles(session: Session, resources: Iterable<string>): Promise<Troubles[]> {
+  return run<{ resource: string; overdue: number; stuck: number; residue: number }>(session, TROUBLES, [
+    [...resources],
+  ])
+}

@@ -1,0 +1,114 @@
+import { decided, grantEvent } from '../audit/event-of.ts'
+import { originOf, type Caller } from '../caller.ts'
+import type { Core } from '../core.ts'
+import type { Session } from '../db/database.ts'
+import { BrokerError } from '../errors.ts'
+import { lockEarlierAttempt, rememberAttempt, replaceAttempt } from '../tasks/idempotency-store.ts'
+import type { Idempotency } from '../tasks/idempotency.ts'
+import { requireSameRequest } from '../tasks/idempotency.ts'
+import { findOwnTask } from '../tasks/find-own-task.ts'
+import type { Task } from '../tasks/task.ts'
+import { discardGrants } from './discard-grants.ts'
+import { insertPendingGrants, startWithdrawal } from './grant-store.ts'
+import type { Grant } from './grant.ts'
+import { mintGrants, type MintedGrant, type PlannedGrant } from './mint-grants.ts'
+import { planGrants, type GrantWish } from './plan-grants.ts'
+import { withdrawEarlier } from './supersede.ts'
+
+/**
+ * Issues one more grant in an open task. Step 1, who asks, was answered before.
+ *
+ * @throws {BrokerError} what {@link planGrants} and {@link mintGrants} throw; `not_found`, `task_not_open`
+ */
+export async function issueGrant(
+  core: Core,
+  caller: Caller,
+  taskId: string,
+  wish: GrantWish,
+  idempotency?: Idempotency,
+): Promise<MintedGrant> {
+  const origin = originOf(caller)
+  const task = await findOwnTask(core, caller, taskId)
+  if (task.state !== 'open') throw notOpen()
+
+  // 2 decide, 3 plan
+  const secondsLeft = Math.max(1, Math.floor((task.expiresAt.getTime() - Date.now()) / 1000))
+  const planned = await planGrants(core, caller, task, secondsLeft, [wish])
+
+  // 4 record the intent
+  const pending = await recordIntent(core, caller, task, planned, idempotency)
+
+  // 5 create on the backend, 6 record that it is active
+  const [minted] = await mintGrants(core, task, planned, pending, origin)
+  if (minted === undefined) throw new BrokerError('internal', 'a grant was minted that is not there')
+
+  // 7 respond, if there is still somebody to respond to
+  if (caller.gone.aborted) {
+    await discardGrants(core, task, [minted.grant], origin, { reason: 'caller_gone' })
+    throw new BrokerError('task_not_open', 'the caller has gone')
+  }
+  return minted
+}
+
+function notOpen(): BrokerError {
+  return new BrokerError('task_not_open', 'the task is not open any more')
+}
+
+async function recordIntent(
+  core: Core,
+  caller: Caller,
+  task: Task,
+  planned: readonly PlannedGrant[],
+  idempotency: Idempotency | undefined,
+): Promise<readonly Grant[]> {
+  const origin = originOf(caller)
+  const rows = planned.map(({ row }) => row)
+  const events = planned.map(({ row, decision }) =>
+    grantEvent('grant.requested', origin, task, row, {
+      ...decided(decision),
+      detail: { ttlSeconds: row.ttlSeconds },
+    }),
+  )
+  const insert = async (session: Session): Promise<Grant[]> => {
+    const inserted = await insertPendingGrants(session, task.id, rows, core.timing.settleSeconds, events)
+    if (inserted.length < rows.length) throw notOpen()
+    return inserted
+  }
+  if (idempotency === undefined) return insert(core.db.auto)
+
+  const { key, requestHash } = idempotency
+  const operation = `addGrant:${task.id}` as const
+  const grantIds = rows.map(({ id }) => id)
+  const recorded = await core.db.transaction(async (session) => {
+    const earlier = await lockEarlierAttempt(session, task.owner, operation, key)
+    if (earlier === undefined) {
+      const pending = await insert(session)
+      await rememberAttempt(session, {
+        owner: task.owner,
+        operation,
+        key,
+        requestHash,
+        taskId: task.id,
+        grantIds,
+      })
+      return { pending, earlierIds: [], claimed: [] }
+    }
+    requireSameRequest(earlier, requestHash)
+    const claimed = await startWithdrawal(
+      session,
+      earlier.grantIds,
+      'superseded',
+      core.timing.withdrawLeaseSeconds,
+    )
+    const pending = await insert(session)
+    await replaceAttempt(session, task.owner, operation, key, grantIds)
+    return { pending, earlierIds: earlier.grantIds, claimed }
+  })
+  try {
+    await withdrawEarlier(core, recorded.claimed, recorded.earlierIds, origin)
+  } catch (error) {
+    await discardGrants(core, task, recorded.pending, origin, { reason: 'issue_failed' })
+    throw error
+  }
+  return recorded.pending
+}

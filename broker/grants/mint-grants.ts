@@ -1,0 +1,138 @@
+import { AdapterError, type Credential, type GrantPlan, type Issued } from '../adapter.ts'
+import { decided, grantEvent, type Origin } from '../audit/event-of.ts'
+import { callAdapter } from '../call.ts'
+import type { Core, Resource } from '../core.ts'
+import { BrokerError } from '../errors.ts'
+import type { Decision } from '../policy/policy-engine.ts'
+import type { Secret } from '../secret.ts'
+import type { Task } from '../tasks/task.ts'
+import { discardGrants } from './discard-grants.ts'
+import { activateGrants, type NewGrant } from './grant-store.ts'
+import type { Grant } from './grant.ts'
+
+/** A grant that policy allows and that has a handle, before it is recorded. */
+export interface PlannedGrant {
+  readonly row: NewGrant
+  readonly plan: GrantPlan
+  readonly resource: Resource
+  readonly decision: Decision
+}
+
+export interface MintedGrant {
+  readonly grant: Grant
+  readonly credential: Secret<Credential>
+}
+
+/**
+ * Steps 5 and 6 of issuing, for grants that are recorded as `pending`: creates the credentials on their backends
+ * side by side, then makes all of them active or none. Whatever goes wrong, what was created is withdrawn before the
+ * error is thrown, or left to the reaper with its row.
+ *
+ * @throws {BrokerError} `backend_failed`, `backend_unavailable`, `backend_timeout`, `task_not_open`, `store_unavailable`
+ */
+export async function mintGrants(
+  core: Core,
+  task: Task,
+  planned: readonly PlannedGrant[],
+  pending: readonly Grant[],
+  origin: Origin,
+): Promise<MintedGrant[]> {
+  const attempts = await Promise.allSettled(
+    pending.map((grant) => {
+      const plan = planned.find(({ row }) => row.id === grant.id)
+      if (plan === undefined) throw new BrokerError('internal', 'a grant was recorded that was not planned')
+      return issueOnBackend(core, plan, grant)
+    }),
+  )
+  const failure = attempts.find((attempt) => attempt.status === 'rejected')
+  if (failure !== undefined) {
+    await discardGrants(core, task, pending, origin, {
+      reason: 'issue_failed',
+      errors: new Map(pending.map((grant, index) => [grant.id, messageOfAttempt(attempts[index])])),
+      unsettled: new Set(pending.filter((_, index) => !isSettled(attempts[index])).map((grant) => grant.id)),
+    })
+    throw toBrokerError(failure.reason)
+  }
+  const issued = attempts.filter((attempt) => attempt.status === 'fulfilled').map(({ value }) => value)
+  const active = await activate(core, task, planned, pending, issued, origin)
+  return active.map((grant) => {
+    const credential = issued[pending.findIndex(({ id }) => id === grant.id)]?.credential
+    if (credential === undefined)
+      throw new BrokerError('internal', 'a grant became active that was not issued')
+    core.metrics.grantsIssued.inc({ resource: grant.resource })
+    return { grant, credential }
+  })
+}
+
+async function issueOnBackend(core: Core, planned: PlannedGrant, grant: Grant): Promise<Issued> {
+  const { issueTimeoutMs } = core.timing
+  const issueBefore = new Date(grant.requestedAt.getTime() + issueTimeoutMs)
+  const stop = core.metrics.issueSeconds.startTimer({ resource: grant.resource })
+  try {
+    const request = { ...planned.plan, expiresAt: grant.expiresAt, issueBefore }
+    return await callAdapter(issueTimeoutMs, (call) =>
+      planned.resource.adapter.issue(request, grant.handle, call),
+    )
+  } catch (error) {
+    core.metrics.grantsFailed.inc({ resource: grant.resource })
+    core.logger.warn({ err: error, grantId: grant.id, resource: grant.resource }, 'grant could not be issued')
+    throw error
+  } finally {
+    stop()
+  }
+}
+
+async function activate(
+  core: Core,
+  task: Task,
+  planned: readonly PlannedGrant[],
+  pending: readonly Grant[],
+  issued: readonly Issued[],
+  origin: Origin,
+): Promise<Grant[]> {
+  const events = planned.map(({ row, decision }) =>
+    grantEvent('grant.issued', origin, task, row, decided(decision)),
+  )
+  const rows = pending.map(({ id }, index) => ({
+    id,
+    expiresAt: issued[index]?.expiresAt,
+    handle: issued[index]?.handle,
+  }))
+  let active: Grant[]
+  try {
+    active = await activateGrants(core.db.auto, rows, events)
+  } catch (error) {
+    // Whether they became active is unknown: without a record that says so, nothing is handed out.
+    await discardGrants(core, task, pending, origin, { reason: 'issue_failed' })
+    throw error
+  }
+  if (active.length === pending.length) return active
+  await discardGrants(core, task, pending, origin, { reason: 'task_not_open' })
+  throw new BrokerError('task_not_open', 'the task or the grant ended while the credential was being made')
+}
+
+function isSettled(attempt: PromiseSettledResult<Issued> | undefined): boolean {
+  if (attempt?.status === 'fulfilled') return true
+  return attempt?.reason instanceof AdapterError && attempt.reason.settled
+}
+
+function messageOfAttempt(attempt: PromiseSettledResult<Issued> | undefined): string | undefined {
+  if (attempt?.status !== 'rejected') return undefined
+  return attempt.reason instanceof AdapterError ? attempt.reason.message : 'the adapter failed unexpectedly'
+}
+
+function toBrokerError(reason: unknown): BrokerError {
+  if (reason instanceof BrokerError) return reason
+  if (!(reason instanceof AdapterError)) {
+    return new BrokerError('internal', 'the credential could not be made', { cause: reason })
+  }
+  const code = {
+    unavailable: 'backend_unavailable',
+    timeout: 'backend_timeout',
+    failed: 'backend_failed',
+  } as const
+  return new BrokerError(code[reason.failure], reason.message, {
+    cause: reason,
+    ...(reason.failure === 'failed' ? {} : { retryAfterSeconds: 5 }),
+  })
+}

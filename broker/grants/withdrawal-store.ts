@@ -1,0 +1,88 @@
+import type { Session } from '../db/database.ts'
+import { run, type Statement } from '../db/query.ts'
+import type { Grant } from './grant.ts'
+import { grantColumnsOf, toGrant, type GrantRow } from './grant-row.ts'
+
+/** What one attempt to withdraw a grant came to. */
+export interface WithdrawalOutcome {
+  readonly grantId: string
+  readonly accessEnded: boolean
+  readonly residue: string | undefined
+  readonly error: string | undefined
+  /** When to try again, if there is anything left to do. */
+  readonly retrySeconds: number
+}
+
+/** A grant after an attempt was recorded, and what that changed. */
+export interface RecordedWithdrawal {
+  readonly grant: Grant
+  readonly accessEndedNow: boolean
+  readonly removedNow: boolean
+  readonly stuckNow: boolean
+  /** From when it was to end until its access had ended. */
+  readonly secondsUntilAccessEnded: number | null
+}
+
+const RECORD: Statement = {
+  name: 'grants.record-withdrawals',
+  text: `with outcome as (
+      select * from jsonb_to_recordset($1::jsonb)
+        as o (id uuid, access_ended boolean, residue text, error text, retry_seconds double precision)
+    ), before as (
+      select g.id, g.state, g.stuck, g.removed_at,
+        o.access_ended and coalesce(g.settles_at <= now(), true) as final, o.residue, o.error, o.retry_seconds
+      from taskgrant.grants as g join outcome as o on o.id = g.id
+      where g.state in ('revoking', 'revoked') and g.due_at is not null
+      order by g.id for update of g
+    )
+    update taskgrant.grants as g set
+      state = case when b.final then 'revoked' else g.state end,
+      revoked_at = case when b.final then coalesce(g.revoked_at, now()) else g.revoked_at end,
+      removed_at = case when b.final and b.residue is null then now() end,
+      residue = case when b.final then b.residue else g.residue end,
+      settles_at = case when b.final then null else g.settles_at end,
+      attempts = g.attempts + 1,
+      stuck = not b.final and g.state = 'revoking' and b.error is not null and g.attempts + 1 >= $2,
+      last_error = b.error,
+      due_at = case
+        when b.final and b.residue is null then null
+        when b.error is null and b.residue is null then g.settles_at
+        else now() + make_interval(secs => b.retry_seconds) end
+    from before as b where g.id = b.id
+    returning ${grantColumnsOf('g')}, b.state = 'revoking' and g.state = 'revoked' as access_ended_now,
+      b.removed_at is null and g.removed_at is not null as removed_now, g.stuck and not b.stuck as stuck_now,
+      extract(epoch from g.revoked_at - g.revoking_at)::double precision as seconds`,
+}
+
+interface RecordedRow extends GrantRow {
+  access_ended_now: boolean
+  removed_now: boolean
+  stuck_now: boolean
+  seconds: number | null
+}
+
+/**
+ * Records what attempts to withdraw came to. Access that ended while an issue could still take hold is not final:
+ * the grant stays `revoking` and is due again when that time is over.
+ */
+export async function recordWithdrawals(
+  session: Session,
+  outcomes: readonly WithdrawalOutcome[],
+  stuckAfterAttempts: number,
+): Promise<RecordedWithdrawal[]> {
+  const values = outcomes.map(({ grantId, accessEnded, residue, error, retrySeconds }) => ({
+    id: grantId,
+    access_ended: accessEnded,
+    residue,
+    error,
+    retry_seconds: retrySeconds,
+  }))
+  const rows = await run<RecordedRow>(session, RECORD, [JSON.stringify(values), stuckAfterAttempts])
+  return rows.map((row) => ({
+    grant: toGrant(row),
+    accessEndedNow: row.access_ended_now,
+    removedNow: row.removed_now,
+    stuckNow: row.stuck_now,
+    secondsUntilAccessEnded: row.seconds,
+  }))
+}

@@ -1,0 +1,161 @@
+import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express'
+import helmet from 'helmet'
+import { v7 as uuidv7 } from 'uuid'
+import { recordEvents } from '../audit/audit-store.ts'
+import { eventOf } from '../audit/event-of.ts'
+import type { Caller } from '../caller.ts'
+import type { Core } from '../core.ts'
+import { BrokerError } from '../errors.ts'
+import type { Authenticator } from '../identity/authenticator.ts'
+import { createAdmission } from './admission.ts'
+import { openapiDocument } from './openapi.ts'
+import { sendProblem } from './problems.ts'
+import { bearerOf, idempotencyKeyOf, jsonBodyOf, requestIdOf, traceIdOf, validated } from './read-request.ts'
+import type { Answer, Route } from './route.ts'
+import { administrationRoutes } from './routes/administration.ts'
+import { grantRoutes } from './routes/grants.ts'
+import { operationRoutes } from './routes/operations.ts'
+import { taskRoutes } from './routes/tasks.ts'
+
+const BODY_LIMIT = '128kb'
+
+/** The HTTP API. https://www.rfc-editor.org/rfc/rfc9110 */
+export function createApp(core: Core, authenticator: Authenticator, version: string): Express {
+  const routes: Route[] = [...taskRoutes(authenticator), ...grantRoutes, ...administrationRoutes]
+  let document: Record<string, unknown> | undefined
+  routes.push(...operationRoutes(() => (document ??= openapiDocument(routes, version))))
+  const admission = createAdmission()
+
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('case sensitive routing', true)
+  app.set('strict routing', true)
+  app.use(helmet())
+  app.use((request, response, next) => {
+    const requestId = requestIdOf(request) ?? uuidv7()
+    response.locals['requestId'] = requestId
+    response.setHeader('X-Request-Id', requestId)
+    next()
+  })
+  app.use(express.json({ limit: BODY_LIMIT, inflate: false, type: 'application/json', strict: true }))
+
+  for (const route of routes) {
+    app[route.method](expressPath(route), (request, response) =>
+      serve(core, authenticator, admission, route, request, response),
+    )
+  }
+  for (const path of new Set(routes.map(expressPath))) {
+    const methods = routes
+      .filter((route) => expressPath(route) === path)
+      .map(({ method }) => method.toUpperCase())
+    app.all(path, (_request, response) => {
+      response.setHeader('Allow', methods.join(', '))
+      throw new BrokerError('method_not_allowed', `use ${methods.join(' or ')}`)
+    })
+  }
+  app.use(() => {
+    throw new BrokerError('not_found', 'there is nothing at this path; see /openapi.json')
+  })
+  app.use(handleError(core))
+  return app
+}
+
+function expressPath(route: Route): string {
+  return route.path.replaceAll(/\{(\w+)\}/g, ':$1')
+}
+
+async function serve(
+  core: Core,
+  authenticator: Authenticator,
+  admission: ReturnType<typeof createAdmission>,
+  route: Route,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const stop = core.metrics.requestSeconds.startTimer({ method: route.method, route: route.path })
+  response.once('close', () => stop({ status: String(response.statusCode) }))
+  using _place = admission.enter(route.mints === true)
+  const caller = route.public ? undefined : await identify(core, authenticator, request, response)
+  const input = {
+    core,
+    params: validated(route.params, request.params, 'path'),
+    query: validated(route.query, request.query, 'query'),
+    body: validated(route.body, jsonBodyOf(request, request.body), 'body'),
+    idempotencyKey: route.mints === true ? idempotencyKeyOf(request) : undefined,
+  }
+  await send(core, response, await route.handle(input, caller))
+}
+
+async function identify(
+  core: Core,
+  authenticator: Authenticator,
+  request: Request,
+  response: Response,
+): Promise<Caller> {
+  const gone = new AbortController()
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort()
+  })
+  const facts = {
+    requestId: String(response.locals['requestId']),
+    traceId: traceIdOf(request),
+    gone: gone.signal,
+  }
+  try {
+    return { ...facts, workload: await authenticator.authenticate(bearerOf(request)) }
+  } catch (error) {
+    if (error instanceof BrokerError && request.headers.authorization !== undefined) {
+      const origin = { performedBy: { kind: 'unknown' }, ...facts } as const
+      await recordEvents(core.db.auto, [eventOf('identity.rejected', origin, { reason: error.message })])
+    }
+    throw error
+  }
+}
+
+async function send(core: Core, response: Response, answer: Answer): Promise<void> {
+  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value)
+  response.status(answer.status).setHeader('Cache-Control', 'no-store')
+  const body = answer.contentType === undefined ? JSON.stringify(answer.body ?? null) : String(answer.body)
+  const delivered = new Promise<boolean>((resolve) => {
+    response.once('finish', () => resolve(true))
+    response.once('close', () => resolve(response.writableFinished))
+    if (response.destroyed) resolve(false)
+  })
+  response.type(answer.contentType ?? 'application/json').send(body)
+  if (answer.undelivered !== undefined && !(await delivered)) {
+    core.background.start('withdraw what was not delivered', answer.undelivered)
+  }
+}
+
+/** What Express and its body parser throw: an error with a status and sometimes a type. */
+interface HttpError {
+  readonly status?: number
+  readonly type?: string
+}
+
+function toBrokerError(error: unknown): BrokerError {
+  if (error instanceof BrokerError) return error
+  // Only these two members are read, and both may be missing.
+  const { status, type } = (typeof error === 'object' && error !== null ? error : {}) as HttpError
+  if (type === 'entity.too.large')
+    return new BrokerError('payload_too_large', `the body is over ${BODY_LIMIT}`)
+  if (status === 415)
+    return new BrokerError('unsupported_media_type', 'send the body as application/json, not encoded')
+  if (type === 'entity.parse.failed') return new BrokerError('invalid_request', 'the body is not valid JSON')
+  if (status !== undefined && status < 500)
+    return new BrokerError('invalid_request', 'the request is malformed')
+  return new BrokerError('internal', 'unexpected error', { cause: error })
+}
+
+function handleError(core: Core): ErrorRequestHandler {
+  return (thrown: unknown, _request, response, next) => {
+    const error = toBrokerError(thrown)
+    const requestId = String(response.locals['requestId'])
+    if (error.code === 'internal')
+      core.logger.error({ err: error.cause ?? error, requestId }, 'request failed')
+    else core.logger.debug({ code: error.code, requestId }, 'request refused')
+    if (response.headersSent) next(error)
+    else sendProblem(response, error, requestId)
+  }
+}

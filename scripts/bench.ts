@@ -1,0 +1,85 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { arch, cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import { stringify } from 'yaml'
+import { startEmbeddedPostgres } from '../broker/db/embedded-postgres.ts'
+import { ensureDatabase } from '../broker/db/ensure-database.ts'
+import { loadOrCreateDevIssuer } from '../broker/identity/dev-issuer.ts'
+import { packageRoot } from '../broker/package-root.ts'
+import { Secret } from '../broker/secret.ts'
+import { benchEnd, benchReap } from './bench/ending.ts'
+import { benchIssue } from './bench/issuing.ts'
+import { poster } from './bench/load.ts'
+
+/**
+ * Measures the broker beside its baseline in the same run: absolute figures are those of this machine, ratios carry
+ * over. `npm run bench`; `npm run bench -- --quick` for a short look.
+ */
+const quick = process.argv.includes('--quick')
+const folder = await mkdtemp(join(tmpdir(), 'taskgrant-bench-'))
+const postgres = await startEmbeddedPostgres({
+  dataDir: join(folder, 'postgres'),
+  password: new Secret('bench'),
+  settings: { max_connections: '200' },
+})
+try {
+  await Promise.all(['store', 'shop'].map((name) => ensureDatabase(postgres.url('postgres'), name)))
+  const shop = new pg.Pool({ connectionString: postgres.url('shop').reveal(), max: 64 })
+  await shop.query('create role shop_reader nologin')
+  const issuer = await loadOrCreateDevIssuer(folder)
+  await mkdir(join(folder, 'policies'))
+  await writeFile(join(folder, 'policies', 'all.cedar'), '@id("all") permit (principal, action, resource);')
+  const resource = (scramIterations: number): object => ({
+    adapter: 'postgres',
+    admin: postgres.url('shop').reveal(),
+    scramIterations,
+    poolSize: 32,
+    access: { read: { memberOf: 'shop_reader', maxTtl: '1h' } },
+  })
+  const configFile = join(folder, 'taskgrant.yaml')
+  const { issuer: name, jwksFile } = issuer
+  await writeFile(
+    configFile,
+    stringify({
+      listen: { port: 0 },
+      store: { url: postgres.url('store').reveal(), poolSize: 40 },
+      issuers: [{ issuer: name, jwksFile, audience: 'taskgrant', workload: { id: 'sub' } }],
+      policies: './policies',
+      resources: { 'db-1': resource(1), 'db-4096': resource(4096) },
+    }),
+  )
+  const broker = fork(join(packageRoot(), 'dist/broker/cli/main.js'), ['serve', '-c', configFile], { silent: true })
+  const url = await servingUrl(broker.stderr)
+  const token = await issuer.sign({ subject: 'mcp-bench', use: 'workload', ttlSeconds: 3600 })
+  using post = poster(url, token.reveal(), 64)
+
+  console.log(`taskgrant bench: Node ${process.version}, PostgreSQL 18 embedded, ${cpus().length} cores, ${arch()}, ${Math.round(totalmem() / 2 ** 30)} GiB`)
+  console.log('The broker, its store, the backend and the load share this machine.\n')
+  await benchIssue(post, shop, quick)
+  await benchEnd(post, shop, quick)
+  await benchReap(postgres.url('store'), shop, quick)
+
+  broker.kill('SIGTERM')
+  await once(broker, 'exit')
+  await shop.end()
+} finally {
+  await postgres.stop()
+  await rm(folder, { recursive: true, force: true })
+}
+
+async function servingUrl(stderr: NodeJS.ReadableStream | null): Promise<string> {
+  if (stderr === null) throw new Error('the broker has no standard error')
+  return new Promise((resolve, reject) => {
+    const lines = createInterface(stderr)
+    lines.on('line', (line) => {
+      const found = /"url":"([^"]+)"/.exec(line)?.[1]
+      if (found === undefined) console.error(line)
+      else resolve(found)
+    })
+    lines.once('close', () => reject(new Error('the broker ended')))
+  })
+}

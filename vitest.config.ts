@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config'
+
+// Node 20 aborts when Cedar's WebAssembly is called often: broker/policy/cedar-v8-flag.ts has the same for `taskgrant`.
+const isNode20 = process.versions.node.startsWith('20.')
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
+    pool: 'forks',
+    execArgv: isNode20 ? ['--no-turbo-inline-js-wasm-calls'] : [],
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+})
