@@ -104,7 +104,13 @@ export async function loadConfig(file: string, kinds: readonly AdapterKind[]): P
       document.errors.map(({ message }) => ({ path: '', message })),
     )
   }
-  return parseConfig(document.toJS({ maxAliasCount: 0 }), kinds, dirname(resolve(file)))
+  let raw: unknown
+  try {
+    raw = document.toJS({ maxAliasCount: 100 })
+  } catch (error) {
+    throw new StartupError(`${file} is not usable YAML: ${messageOf(error)}`, [], { cause: error })
+  }
+  return parseConfig(raw, kinds, dirname(resolve(file)))
 }
 
 /** The same for a configuration that is in memory already. @throws {StartupError} */

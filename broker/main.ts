@@ -172,5 +172,5 @@ async function readTls(config: Config): Promise<{ cert: string; key: string } | 
 /** Withdraws all that is due, once, without serving. @throws {StartupError | BrokerError} */
 export async function reap(options: StartOptions, timeoutSeconds: number): Promise<ReapSummary> {
   await using open = await openCore(options)
-  return reapOnce(open.core, timeoutSeconds)
+  return await reapOnce(open.core, timeoutSeconds)
 }

@@ -11,6 +11,7 @@ export interface ConnectionOptions {
   readonly url?: string
   readonly tokenFile?: string
   readonly ca?: string
+  readonly as?: string
 }
 
 const DEV_SUBJECT = 'admin-cli'
@@ -26,6 +27,7 @@ export function withConnection(command: Command): Command {
       '--token-file <file>',
       'file with the bearer token (or TASKGRANT_TOKEN; else admin-cli of the dev broker)',
     )
+    .option('--as <name>', 'be this workload, with a token of the dev broker (default: admin-cli)')
     .option('--ca <file>', "PEM of the authority that signed the broker's certificate")
 }
 
@@ -33,7 +35,7 @@ export function withConnection(command: Command): Command {
 export async function connect(options: ConnectionOptions): Promise<ApiClient> {
   const home = homeFolder()
   const givenUrl = options.url ?? variable('TASKGRANT_URL')
-  const given = givenToken(options)
+  const given = options.as === undefined ? givenToken(options) : undefined
   const dev = givenUrl === undefined || given === undefined ? await findDev(home, givenUrl) : undefined
   const url = givenUrl === undefined ? dev?.url : parseUrl(givenUrl)
   if (url === undefined) {
@@ -41,9 +43,10 @@ export async function connect(options: ConnectionOptions): Promise<ApiClient> {
       hint: 'Start one with "taskgrant dev", or name one with --url or TASKGRANT_URL.',
     })
   }
-  const token = given ?? (dev?.url.origin === url.origin ? devToken(dev) : undefined)
+  const token = given ?? (dev?.url.origin === url.origin ? devToken(dev, options.as ?? DEV_SUBJECT) : undefined)
   if (token === undefined) {
-    throw new CliError(`${url.origin} wants a token`, {
+    const isDev = options.as === undefined ? '' : ', and --as is for the dev broker of $TASKGRANT_HOME only'
+    throw new CliError(`${url.origin} wants a token${isDev}`, {
       hint: 'Put it in TASKGRANT_TOKEN, or in a file that --token-file names.',
     })
   }
@@ -98,13 +101,13 @@ async function readGiven(file: string, option: string): Promise<string> {
   }
 }
 
-function devToken({ home }: DevState): () => Promise<Secret<string>> {
+function devToken({ home }: DevState, subject: string): () => Promise<Secret<string>> {
   let kept: { token: Secret<string>; since: number } | undefined
   return async () => {
     if (kept !== undefined && Date.now() - kept.since < DEV_TOKEN_REUSE_MS) return kept.token
     const { loadOrCreateDevIssuer } = await import('../identity/dev-issuer.ts')
     const issuer = await loadOrCreateDevIssuer(home)
-    const token = await issuer.sign({ subject: DEV_SUBJECT, use: 'workload', ttlSeconds: DEV_TOKEN_SECONDS })
+    const token = await issuer.sign({ subject, use: 'workload', ttlSeconds: DEV_TOKEN_SECONDS })
     kept = { token, since: Date.now() }
     return token
   }

@@ -1,6 +1,6 @@
 import type { Grant } from './api-types.ts'
 import type { Column } from './table.ts'
-import { relativeTime } from './times.ts'
+import { roughTime } from './times.ts'
 
 /** What a person should look at, if anything. */
 function remark({ stuck, residue, lastError }: Grant): string {
@@ -9,15 +9,11 @@ function remark({ stuck, residue, lastError }: Grant): string {
   return lastError ?? ''
 }
 
-function whenOver({ revokedAt, expiresAt }: Grant): string {
-  return relativeTime(revokedAt ?? expiresAt)
-}
-
 export const GRANT_COLUMNS: readonly Column<Grant>[] = [
   { title: 'GRANT', value: ({ id }) => id, fit: 'keep' },
   { title: 'STATE', value: ({ state }) => state, fit: 'keep' },
-  { title: 'ACCESS', value: ({ resource, access }) => `${resource}/${access}`, fit: 'keep' },
-  { title: 'OVER', value: whenOver, fit: 'keep' },
+  { title: 'ACCESS', value: ({ resource, access }) => `${resource}/${access}`, fit: 'cut' },
+  { title: 'OVER', value: ({ revokedAt, expiresAt }) => roughTime(revokedAt ?? expiresAt), fit: 'keep' },
   { title: 'REMARK', value: remark, fit: 'cut' },
 ]
 

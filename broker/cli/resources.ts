@@ -32,7 +32,7 @@ export function resourcesCommand(program: Command): void {
     .option('--json', 'print JSON: { "items", "next" }')
     .addHelpText(
       'after',
-      '\nWhat another workload may ask for:\n  TASKGRANT_TOKEN=$(taskgrant token --as mcp-orders) taskgrant resources list\n',
+      '\nWith the dev broker, what another workload may ask for:\n  taskgrant resources list --as mcp-orders\n',
     )
   withConnection(command).action(async (options: ConnectionOptions & { json?: true }) => {
     const api = await connect(options)

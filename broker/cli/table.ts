@@ -11,7 +11,7 @@ export interface Column<Row> {
 }
 
 const GAP = '  '
-const SHORTEST_CUT = 12
+const SHORTEST_CUT = 8
 
 /** An aligned table, at most `width` columns wide where that is possible. */
 export function formatTable<Row>(

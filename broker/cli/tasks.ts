@@ -8,7 +8,7 @@ import { printPage, withPage, type PageOptions } from './page-output.ts'
 import { collect } from './pages.ts'
 import { parseId, parseWait } from './parse-arguments.ts'
 import type { Column } from './table.ts'
-import { momentOf, relativeTime } from './times.ts'
+import { momentOf, roughTime } from './times.ts'
 
 export function tasksCommand(program: Command): void {
   const tasks = program
@@ -24,7 +24,7 @@ export function tasksCommand(program: Command): void {
 const COLUMNS: readonly Column<Task>[] = [
   { title: 'TASK', value: ({ id }) => id, fit: 'keep' },
   { title: 'STATE', value: ({ state }) => state, fit: 'keep' },
-  { title: 'OVER', value: ({ endedAt, expiresAt }) => relativeTime(endedAt ?? expiresAt), fit: 'keep' },
+  { title: 'OVER', value: ({ endedAt, expiresAt }) => roughTime(endedAt ?? expiresAt), fit: 'keep' },
   { title: 'WORKLOAD', value: ({ workload }) => workload.id, fit: 'cut' },
   { title: 'PURPOSE', value: ({ purpose }) => purpose, fit: 'cut' },
   { title: 'ON BEHALF OF', value: ({ onBehalfOf }) => onBehalfOf?.id ?? '', fit: 'drop' },

@@ -19,13 +19,17 @@ export function formatDuration(seconds: number): string {
 }
 
 /** `in 14m 2s` or `3h ago`, by the clock of this machine. */
-export function relativeTime(time: string | null, now = Date.now()): string {
-  if (time === null) return ''
+function relativeTime(time: string, now: number): string {
   const seconds = (Date.parse(time) - now) / 1000
   return seconds >= 0 ? `in ${formatDuration(seconds)}` : `${formatDuration(-seconds)} ago`
 }
 
+/** `in 14m`, `3h ago`: short, for a column. */
+export function roughTime(time: string, now = Date.now()): string {
+  return relativeTime(time, now).replace(/^(in )?(\S+).*?( ago)?$/, '$1$2$3')
+}
+
 /** Both: the moment, to compare with logs, and how far away it is. */
-export function momentOf(time: string | null): string | null {
-  return time === null ? null : `${time} (${relativeTime(time)})`
+export function momentOf(time: string | null, now = Date.now()): string | null {
+  return time === null ? null : `${time} (${relativeTime(time, now)})`
 }

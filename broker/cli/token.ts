@@ -49,5 +49,5 @@ const EXAMPLES = `
 Examples:
   TOKEN=$(taskgrant token --as mcp-orders)
   taskgrant token --as alice --user
-  TASKGRANT_TOKEN=$(taskgrant token --as admin-ops --ttl 1h) taskgrant audit tail --follow
+  taskgrant token --as mcp-orders --group support --ttl 1h
 `

@@ -59,9 +59,7 @@ export function jsonBodyOf(request: Request, body: unknown): unknown {
   if (body === undefined && hasBody(request)) {
     throw new BrokerError('unsupported_media_type', 'send the body as application/json, not encoded')
   }
-  if (isDeeperThan(body, MAX_DEPTH)) {
-    throw new BrokerError('invalid_request', `the body is nested more than ${MAX_DEPTH} levels deep`)
-  }
+  refuseOddNesting(body)
   return body
 }
 
@@ -70,12 +68,18 @@ function hasBody(request: Request): boolean {
   return request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
 }
 
-/** Without recursion: the depth of the input must not become the depth of our stack. */
-function isDeeperThan(value: unknown, limit: number): boolean {
-  let level: unknown[] = [value]
-  for (let depth = 0; depth <= limit; depth += 1) {
-    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []))
-    if (level.length === 0) return false
+/** Without recursion: the depth of the input must not become the depth of our stack. @throws {BrokerError} */
+function refuseOddNesting(body: unknown): void {
+  let level: unknown[] = [body]
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > MAX_DEPTH) {
+      throw new BrokerError('invalid_request', `the body is nested more than ${MAX_DEPTH} levels deep`)
+    }
+    const objects = level.filter((item) => typeof item === 'object' && item !== null)
+    // Such a member would be dropped without a word further on.
+    if (objects.some((item) => Object.hasOwn(item, '__proto__'))) {
+      throw new BrokerError('invalid_request', 'the body has a member called __proto__')
+    }
+    level = objects.flatMap((item) => Object.values(item))
   }
-  return true
 }

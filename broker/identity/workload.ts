@@ -1,4 +1,4 @@
-/** Who calls: authenticated, with the groups that its issuer says. */
+/** The authenticated caller. Its identity is `id` as `issuer` gives it: two issuers may use one id for two workloads. */
 export interface Workload {
   readonly id: string
   readonly issuer: string
@@ -6,14 +6,14 @@ export interface Workload {
   readonly groups: readonly string[]
 }
 
-/** The person for whom work is done. */
+/** For whom a workload acts. */
 export interface User {
   readonly id: string
   readonly issuer: string
   readonly subject: string
 }
 
-/** One link between user and workload (RFC 8693 §4.1, `act`). */
+/** A party between the user and the workload. https://www.rfc-editor.org/rfc/rfc8693#section-4.1 */
 export interface Actor {
   readonly issuer?: string
   readonly subject: string
@@ -21,6 +21,6 @@ export interface Actor {
 
 export interface Delegation {
   readonly user: User
-  /** Outermost first: whoever acted last. */
+  /** The current actor first, the one that the user engaged last. */
   readonly actors: readonly Actor[]
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { cutTo, displayWidth, plainJson, plainLine, plainLines } from '../../broker/cli/plain-text.ts'
 import { formatTable, type Column } from '../../broker/cli/table.ts'
-import { formatDuration, relativeTime } from '../../broker/cli/times.ts'
+import { formatDuration, momentOf, roughTime } from '../../broker/cli/times.ts'
 
 interface Row {
   readonly id: string
@@ -112,8 +112,9 @@ describe('times', () => {
 
   test('are told from now', () => {
     const now = Date.parse('2026-01-31T12:00:00Z')
-    expect(relativeTime('2026-01-31T12:05:00Z', now)).toBe('in 5m')
-    expect(relativeTime('2026-01-31T11:59:30Z', now)).toBe('30s ago')
-    expect(relativeTime(null, now)).toBe('')
+    expect(momentOf('2026-01-31T12:05:07Z', now)).toBe('2026-01-31T12:05:07Z (in 5m 7s)')
+    expect(momentOf(null, now)).toBe(null)
+    expect(roughTime('2026-01-31T12:05:07Z', now)).toBe('in 5m')
+    expect(roughTime('2026-01-31T08:59:30Z', now)).toBe('3h ago')
   })
 })
