@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Logger } from './logger.ts'
 
 /** Work that goes on after its caller has been answered. A shutdown waits for it. */
@@ -12,6 +13,8 @@ export interface Background {
 
 export function createBackground(logger: Logger): Background {
   const controller = new AbortController()
+  // As many loops and waits as there are listen for it.
+  setMaxListeners(0, controller.signal)
   const running = new Set<Promise<void>>()
   return {
     stopping: controller.signal,

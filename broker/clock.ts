@@ -7,6 +7,16 @@ export async function sleep(milliseconds: number, signal?: AbortSignal): Promise
   await delay(milliseconds, undefined, signal === undefined ? {} : { signal }).catch(() => undefined)
 }
 
+/** Waits until `work` has settled, but no longer than this. Never throws: whoever started the work looks at it. */
+export async function settledWithin(work: Promise<unknown>, milliseconds: number): Promise<void> {
+  const enough = new AbortController()
+  const settled = work.then(
+    () => enough.abort(),
+    () => enough.abort(),
+  )
+  await Promise.race([settled, sleep(Math.max(0, milliseconds), enough.signal)])
+}
+
 /**
  * Exponential backoff with full jitter: a random time between half of and the whole of `firstMs * 2^(attempt-1)`,
  * at most `capMs`. The spread keeps many failed grants from returning to a recovering backend at once.

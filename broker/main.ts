@@ -141,7 +141,10 @@ export async function startBroker(options: StartOptions): Promise<Broker> {
       ),
     ])
     await Promise.all([...core.resources.values()].map((resource) => checkBackend(core, resource)))
-    const app = createApp(core, createAuthenticator(config.issuers), packageVersion())
+    const authenticator = createAuthenticator(config.issuers, {
+      onKeyProblem: (issuer, message) => core.logger.warn({ issuer, reason: message }, 'keys of an issuer'),
+    })
+    const app = createApp(core, authenticator, packageVersion())
     const listener = await listen(app, { ...config.listen, tls: await readTls(config) })
     startReaper(core)
     core.logger.info({ url: listener.url, resources: [...core.resources.keys()] }, 'serving')

@@ -52,12 +52,16 @@ try {
       resources: { 'db-1': resource(1), 'db-4096': resource(4096) },
     }),
   )
-  const broker = fork(join(packageRoot(), 'dist/broker/cli/main.js'), ['serve', '-c', configFile], { silent: true })
+  const broker = fork(join(packageRoot(), 'dist/broker/cli/main.js'), ['serve', '-c', configFile], {
+    silent: true,
+  })
   const url = await servingUrl(broker.stderr)
   const token = await issuer.sign({ subject: 'mcp-bench', use: 'workload', ttlSeconds: 3600 })
   using post = poster(url, token.reveal(), 64)
 
-  console.log(`taskgrant bench: Node ${process.version}, PostgreSQL 18 embedded, ${cpus().length} cores, ${arch()}, ${Math.round(totalmem() / 2 ** 30)} GiB`)
+  console.log(
+    `taskgrant bench: Node ${process.version}, PostgreSQL 18 embedded, ${cpus().length} cores, ${arch()}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
+  )
   console.log('The broker, its store, the backend and the load share this machine.\n')
   await benchIssue(post, shop, quick)
   await benchEnd(post, shop, quick)

@@ -1,39 +1,59 @@
-import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { Secret } from '../../broker/secret.ts'
 
-// Postgres cuts names after 63 bytes.
-const role = z
+// Postgres cuts names after 63 bytes, silently.
+const MAX_NAME_BYTES = 63
+
+const sqlName = z
   .string()
-  .min(1)
-  .max(63)
-  .regex(/^\P{Cc}+$/u, 'expected the name of a role')
+  .regex(/^\P{Cc}+$/u, 'expected a name')
+  .refine((text) => Buffer.byteLength(text) <= MAX_NAME_BYTES, 'expected at most 63 bytes')
+
 const host = z
   .string()
-  .min(1)
   .max(255)
   .regex(/^[\w.:-]+$/, 'expected a host name or address')
+
 const port = z.int().min(1).max(65_535)
+
+/** Spellings of libpq that ask for less than we do, or for what we do; those that could turn it off are refused. */
+const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full']
 
 const adminUrl = z
   .string()
-  .refine(isPostgresUrl, 'expected postgresql://user:password@host:port/database')
+  .superRefine((text, context) => {
+    const problem = problemOf(text)
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+  })
   .transform((url) => new Secret(url))
 
-function isPostgresUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const { protocol, hostname, username } = new URL(text)
-  return /^postgres(ql)?:$/.test(protocol) && hostname !== '' && username !== ''
+/** Never quotes the URL: it holds the password. */
+function problemOf(text: string): string | undefined {
+  const expected = 'expected postgresql://user:password@host:port/database'
+  if (!URL.canParse(text)) return expected
+  const { protocol, hostname, username, password, pathname, searchParams } = new URL(text)
+  if (!/^postgres(ql)?:$/.test(protocol) || hostname === '' || username === '') return expected
+  try {
+    for (const part of [username, password, pathname]) decodeURIComponent(part)
+  } catch {
+    return 'expected valid percent-encoding'
+  }
+  for (const [key, value] of searchParams) {
+    if (key !== 'sslmode') return `parameter ${JSON.stringify(key)} is not supported in this URL`
+    if (!SSL_MODES.includes(value)) return 'this sslmode is not supported: leave it out, and set tls.mode'
+  }
+  return undefined
 }
 
-export const settings = z.object({
+export const settings = z.strictObject({
   admin: adminUrl,
   connect: z.strictObject({ host: host.optional(), port: port.optional() }).optional(),
-  database: z.string().min(1).max(63).optional(),
+  database: sqlName.optional(),
   tls: z
     .strictObject({ mode: z.enum(['verify', 'plaintext']).optional(), caFile: z.string().min(1).optional() })
     .optional(),
-  scramIterations: z.int().min(1).max(1_000_000).default(4096),
+  // node-postgres and others accept no more than this when they log in.
+  scramIterations: z.int().min(1).max(100_000).default(4096),
   poolSize: z.int().min(1).max(200).default(8),
   withdrawPoolSize: z.int().min(1).max(50).default(2),
   aliases: z
@@ -42,58 +62,15 @@ export const settings = z.object({
     .default([]),
 })
 
-export const access = z.object({
-  memberOf: z.union([role.transform((name) => [name]), z.array(role).min(1).max(32)]),
-  owner: role.optional(),
+const roles = z.union([sqlName.transform((role) => [role]), z.array(sqlName).min(1).max(32)], {
+  error: 'expected the name of a role, or a list of names',
+})
+
+export const access = z.strictObject({
+  memberOf: roles,
+  owner: sqlName.optional(),
   connectionLimit: z.int().min(1).max(10_000).optional(),
 })
 
 export type Settings = z.output<typeof settings>
 export type Access = z.output<typeof access>
-
-/** Where the server is, for us and for agents. */
-export interface Server {
-  /** `host:port`, as handles name it. */
-  readonly name: string
-  readonly aliases: readonly string[]
-  readonly host: string
-  readonly port: number
-  readonly user: string
-  readonly password: Secret<string>
-  readonly database: string
-  readonly agentHost: string
-  readonly agentPort: number
-  /** Undefined: plaintext. */
-  readonly tls: { readonly ca: string | undefined } | undefined
-}
-
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]', '::1'])
-
-/** @throws {Error} with what is wrong, if the URL and the settings contradict each other */
-export function serverOf({ admin, connect, database, tls, aliases }: Settings): Server {
-  const url = new URL(admin.reveal())
-  const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1')
-  const mode = tls?.mode ?? (LOOPBACK.has(hostname) ? 'plaintext' : 'verify')
-  const sslmode = url.searchParams.get('sslmode')
-  if (mode === 'verify' && sslmode !== null && sslmode !== 'verify-full') {
-    throw new Error(
-      `sslmode=${sslmode} in the admin URL: TLS is always verified here; leave it out, or set tls.mode`,
-    )
-  }
-  const portNumber = Number(url.port || 5432)
-  return {
-    name: `${url.hostname}:${portNumber}`,
-    aliases,
-    host: hostname,
-    port: portNumber,
-    user: decodeURIComponent(url.username),
-    password: new Secret(decodeURIComponent(url.password)),
-    database: database ?? (decodeURIComponent(url.pathname.slice(1)) || decodeURIComponent(url.username)),
-    agentHost: connect?.host ?? hostname,
-    agentPort: connect?.port ?? portNumber,
-    tls:
-      mode === 'plaintext'
-        ? undefined
-        : { ca: tls?.caFile === undefined ? undefined : readFileSync(tls.caFile, 'utf8') },
-  }
-}

@@ -1,5 +1,5 @@
 import type { Session } from '../db/database.ts'
-import { run, type Statement } from '../db/query.ts'
+import { filtered, run, type Statement } from '../db/query.ts'
 import type { AuditEvent, EventType, RecordedEvent } from './event.ts'
 
 const COLUMNS = `type, action, decision, policies, policy_set, workload, on_behalf_of, actors, performed_by, task_id,
@@ -70,20 +70,6 @@ export interface EventFilter {
 
 const EVENT = `select id::text, seq::text, occurred_at, ${COLUMNS} from taskgrant.audit_events`
 
-const FILTER = `($1::uuid is null or task_id = $1) and ($2::uuid is null or grant_id = $2)
-  and ($3::text is null or workload ->> 'id' = $3) and ($4::text is null or on_behalf_of ->> 'id' = $4)
-  and ($5::text is null or resource = $5) and ($6::text is null or type = $6)
-  and ($7::timestamptz is null or occurred_at >= $7) and ($8::timestamptz is null or occurred_at < $8)`
-
-function filterValues(filter: EventFilter): unknown[] {
-  const { taskId, grantId, workload, onBehalfOf, resource, type, since, until } = filter
-  return [taskId, grantId, workload, onBehalfOf, resource, type, since, until].map((value) => value ?? null)
-}
-
-const LIST_SEQUENCED: Statement = {
-  text: `${EVENT} where ${FILTER} and seq > $9::bigint order by seq limit $10`,
-}
-
 const LIST_TRAIL: Statement = {
   text: `${EVENT} where task_id = $1 and id > $2::bigint order by id limit $3`,
 }
@@ -103,7 +89,19 @@ export async function listEvents(
   after: number,
   limit: number,
 ): Promise<RecordedEvent[]> {
-  const rows = await run<EventRow>(session, LIST_SEQUENCED, [...filterValues(filter), after, limit])
+  const { where, values } = filtered([
+    ['task_id = ?', filter.taskId],
+    ['grant_id = ?', filter.grantId],
+    [`workload ->> 'id' = ?`, filter.workload],
+    [`on_behalf_of ->> 'id' = ?`, filter.onBehalfOf],
+    ['resource = ?', filter.resource],
+    ['type = ?', filter.type],
+    ['occurred_at >= ?', filter.since],
+    ['occurred_at < ?', filter.until],
+    ['seq > ?', after],
+  ])
+  const text = `${EVENT} where ${where} order by seq limit $${values.length + 1}`
+  const rows = await run<EventRow>(session, { text }, [...values, limit])
   return rows.map(toEvent)
 }
 
@@ -154,13 +152,14 @@ const LOCK_SEQUENCE: Statement = {
 }
 
 const GIVE_PLACES: Statement = {
-  text: `with top as (select coalesce(max(seq), 0) as seq from taskgrant.audit_events where seq is not null),
-    next as (
+  text: `with top as (
+      select coalesce((select seq from taskgrant.audit_events where seq is not null order by seq desc limit 1), 0) as seq
+    ), next as materialized (
       select id, row_number() over (order by id) as place
       from (select id from taskgrant.audit_events where seq is null order by id limit $1) as unplaced
     ), placed as (
       update taskgrant.audit_events as e set seq = top.seq + next.place
-      from next, top where e.id = next.id returning 1
+      from next, top where e.id = any(array(select id from next)) and e.id = next.id returning 1
     )
     select count(*)::integer as placed from placed`,
 }

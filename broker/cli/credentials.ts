@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { messageOf } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { createApiClient, type ApiClient } from './api-client.ts'
@@ -27,7 +27,9 @@ export function withConnection(command: Command): Command {
       '--token-file <file>',
       'file with the bearer token (or TASKGRANT_TOKEN; else admin-cli of the dev broker)',
     )
-    .option('--as <name>', 'be this workload, with a token of the dev broker (default: admin-cli)')
+    .addOption(
+      new Option('--as <name>', 'be this workload, with a token of the dev broker').conflicts('tokenFile'),
+    )
     .option('--ca <file>', "PEM of the authority that signed the broker's certificate")
 }
 
@@ -43,16 +45,21 @@ export async function connect(options: ConnectionOptions): Promise<ApiClient> {
       hint: 'Start one with "taskgrant dev", or name one with --url or TASKGRANT_URL.',
     })
   }
-  const token = given ?? (dev?.url.origin === url.origin ? devToken(dev, options.as ?? DEV_SUBJECT) : undefined)
-  if (token === undefined) {
-    const isDev = options.as === undefined ? '' : ', and --as is for the dev broker of $TASKGRANT_HOME only'
-    throw new CliError(`${url.origin} wants a token${isDev}`, {
-      hint: 'Put it in TASKGRANT_TOKEN, or in a file that --token-file names.',
-    })
-  }
+  const token =
+    given ?? (dev?.url.origin === url.origin ? devToken(dev, options.as ?? DEV_SUBJECT) : undefined)
+  if (token === undefined) throw noToken(url, options)
   warnOfPlainHttp(url)
   const ca = options.ca === undefined ? undefined : await readGiven(options.ca, '--ca')
   return createApiClient({ url, token, ca })
+}
+
+function noToken({ origin }: URL, options: ConnectionOptions): CliError {
+  if (options.as !== undefined) {
+    return new CliError(`${origin} is not the dev broker of $TASKGRANT_HOME, and --as is for that one only`)
+  }
+  return new CliError(`${origin} wants a token`, {
+    hint: 'Put it in TASKGRANT_TOKEN, or in a file that --token-file names.',
+  })
 }
 
 function variable(name: string): string | undefined {

@@ -45,7 +45,7 @@ export function devCommand(program: Command): void {
 
 const GUIDE = `
 In another terminal:
-  taskgrant resources list
+  taskgrant resources list --as mcp-orders
   taskgrant tasks list
   curl -H "Authorization: Bearer $(taskgrant token --as mcp-orders)" http://127.0.0.1:8484/v1/resources
 `

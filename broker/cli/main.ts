@@ -18,7 +18,10 @@ const program = new Command('taskgrant')
   .configureHelp({ sortOptions: false })
   .showHelpAfterError('(add --help to see how)')
   .exitOverride()
-  .addHelpText('after', '\nTo begin: taskgrant dev, and in another terminal: taskgrant resources list --as mcp-orders\n')
+  .addHelpText(
+    'after',
+    '\nTo begin: taskgrant dev, and in another terminal: taskgrant resources list --as mcp-orders\n',
+  )
 
 try {
   await registerCommands(program, process.argv.slice(2))

@@ -28,3 +28,17 @@ export async function run<Row extends pg.QueryResultRow>(
     throw storeError(error)
   }
 }
+
+/**
+ * A condition for every filter that was given. Values become parameters, numbered from the first one on.
+ *
+ * @param conditions SQL with `?` for the value, and the value; undefined leaves the condition out
+ */
+export function filtered(
+  conditions: readonly (readonly [sql: string, value: unknown])[],
+  firstParameter = 1,
+): { readonly where: string; readonly values: readonly unknown[] } {
+  const given = conditions.filter(([, value]) => value !== undefined)
+  const parts = given.map(([sql], index) => sql.replace('?', `$${firstParameter + index}`))
+  return { where: parts.length === 0 ? 'true' : parts.join(' and '), values: given.map(([, value]) => value) }
+}

@@ -1,5 +1,5 @@
 import type { Session } from '../db/database.ts'
-import { run, type Statement } from '../db/query.ts'
+import { filtered, run, type Statement } from '../db/query.ts'
 import type { Grant, GrantState } from './grant.ts'
 import { grantColumnsOf, toGrant, type GrantRow } from './grant-row.ts'
 
@@ -13,16 +13,6 @@ export interface GrantFilter {
   readonly owner?: { readonly id: string; readonly issuer: string } | undefined
 }
 
-const LIST: Statement = {
-  text: `select ${grantColumnsOf('g')}
-    from taskgrant.grants as g join taskgrant.tasks as t on t.id = g.task_id
-    where ($1::uuid is null or g.id < $1) and ($2::text is null or g.state = $2)
-      and ($3::text is null or g.resource = $3) and ($4::text is null or t.workload_id = $4)
-      and ($5::boolean is null or g.stuck = $5) and ($6::boolean is null or (g.residue is not null) = $6)
-      and ($7::text is null or (t.workload_id = $7 and t.workload_issuer = $8))
-    order by g.id desc limit $9`,
-}
-
 /** Newest first; `after` is the id of the last one seen. */
 export async function listGrants(
   session: Session,
@@ -31,14 +21,20 @@ export async function listGrants(
   limit: number,
 ): Promise<Grant[]> {
   const { state, resource, workload, stuck, residue, owner } = filter
-  const values = [after, state, resource, workload, stuck, residue, owner?.id, owner?.issuer, limit]
-  return (
-    await run<GrantRow>(
-      session,
-      LIST,
-      values.map((value) => value ?? null),
-    )
-  ).map(toGrant)
+  const { where, values } = filtered([
+    ['g.id < ?', after],
+    ['g.state = ?', state],
+    ['g.resource = ?', resource],
+    ['t.workload_id = ?', workload],
+    ['g.stuck = ?', stuck],
+    ['(g.residue is not null) = ?', residue],
+    ['t.workload_id = ?', owner?.id],
+    ['t.workload_issuer = ?', owner?.issuer],
+  ])
+  const text = `select ${grantColumnsOf('g')}
+    from taskgrant.grants as g join taskgrant.tasks as t on t.id = g.task_id
+    where ${where} order by g.id desc limit $${values.length + 1}`
+  return (await run<GrantRow>(session, { text }, [...values, limit])).map(toGrant)
 }
 
 const LIVE_PER_RESOURCE: Statement = {

@@ -57,23 +57,24 @@ export async function insertPendingGrants(
   return (await run<GrantRow>(session, INSERT_PENDING, values)).map(toGrant)
 }
 
+// The list of ids is given twice, as JSON and as an array: by an array, Postgres always goes through the index.
 const ACTIVATE: Statement = {
   name: 'grants.activate',
   text: `with issued as (
       select * from jsonb_to_recordset($1::jsonb) as i (id uuid, expires_at timestamptz, handle jsonb)
-    ), live as (
-      select g.id from taskgrant.grants as g join taskgrant.tasks as t on t.id = g.task_id
-      where g.id in (select id from issued) and g.state = 'pending' and g.expires_at > now()
-        and t.state = 'open' and t.expires_at > now()
-      for update of g
+    ), live as materialized (
+      select g.id from taskgrant.grants as g
+      where g.id = any($2::uuid[]) and g.state = 'pending' and g.expires_at > now()
+        and (select t.state = 'open' and t.expires_at > now() from taskgrant.tasks as t where t.id = g.task_id)
+      for update
     ), activated as (
       update taskgrant.grants as g
       set state = 'active', issued_at = now(), settles_at = null, handle = coalesce(i.handle, g.handle),
         expires_at = least(g.expires_at, i.expires_at), due_at = least(g.expires_at, i.expires_at)
-      from issued as i join live on live.id = i.id
-      where g.id = i.id and (select count(*) from live) = (select count(*) from issued)
+      from issued as i
+      where g.id = any($2::uuid[]) and g.id = i.id and (select count(*) from live) = cardinality($2::uuid[])
       returning ${grantColumnsOf('g')}
-    ), ${recordedWith('$2', 'exists (select from activated where activated.id = e.grant_id)')}
+    ), ${recordedWith('$3', 'exists (select from activated where activated.id = e.grant_id)')}
     select ${GRANT_COLUMNS} from activated`,
 }
 
@@ -94,7 +95,8 @@ export async function activateGrants(
   events: readonly AuditEvent[],
 ): Promise<Grant[]> {
   const rows = issued.map(({ id, expiresAt, handle }) => ({ id, expires_at: expiresAt, handle }))
-  return (await run<GrantRow>(session, ACTIVATE, [JSON.stringify(rows), eventRows(events)])).map(toGrant)
+  const ids = issued.map(({ id }) => id)
+  return (await run<GrantRow>(session, ACTIVATE, [JSON.stringify(rows), ids, eventRows(events)])).map(toGrant)
 }
 
 const START_WITHDRAWAL = `update taskgrant.grants
@@ -140,7 +142,7 @@ const WITHDRAW_OF_RESOURCE: Statement = {
       order by id limit $4 for update
     )
     ${START_WITHDRAWAL.replace('taskgrant.grants', 'taskgrant.grants as g')}
-    from chosen where g.id = chosen.id returning ${grantColumnsOf('g')}`,
+    where g.id = any(array(select id from chosen)) returning ${grantColumnsOf('g')}`,
 }
 
 /** Takes up to `limit` live grants of a resource into `revoking`, due at once. */
@@ -173,7 +175,7 @@ const CLAIM_DUE: Statement = {
       revoke_reason = coalesce(g.revoke_reason, case g.state when 'pending' then 'stale' else 'expired' end),
       revoking_at = coalesce(g.revoking_at, case g.state when 'pending' then now() else g.expires_at end),
       due_at = now() + make_interval(secs => $3)
-    from due where g.id = due.id
+    where g.id = any(array(select id from due))
     returning ${grantColumnsOf('g')}`,
 }
 
@@ -191,12 +193,16 @@ export async function claimDueGrants(
 }
 
 const EXTEND: Statement = {
-  text: `update taskgrant.grants as g
-    set expires_at = greatest(g.expires_at, least(t.expires_at, now() + make_interval(secs => $2))),
-      due_at = greatest(g.expires_at, least(t.expires_at, now() + make_interval(secs => $2)))
-    from taskgrant.tasks as t
-    where g.id = $1 and t.id = g.task_id and g.state = 'active' and g.expires_at > now()
-      and t.state = 'open' and t.expires_at > now()
+  text: `with task as materialized (
+      select t.expires_at from taskgrant.tasks as t
+      where t.id = (select task_id from taskgrant.grants where id = $1) and t.state = 'open' and t.expires_at > now()
+    ), until as (
+      select least(expires_at, now() + make_interval(secs => $2)) as moment from task
+    )
+    update taskgrant.grants as g
+    set expires_at = greatest(g.expires_at, until.moment), due_at = greatest(g.expires_at, until.moment)
+    from until
+    where g.id = $1 and g.state = 'active' and g.expires_at > now()
     returning ${grantColumnsOf('g')}`,
 }
 

@@ -37,6 +37,7 @@ export async function mintGrants(
   pending: readonly Grant[],
   origin: Origin,
 ): Promise<MintedGrant[]> {
+  if (pending.length === 0) return []
   const attempts = await Promise.allSettled(
     pending.map((grant) => {
       const plan = planned.find(({ row }) => row.id === grant.id)

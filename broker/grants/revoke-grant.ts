@@ -1,7 +1,7 @@
 import { recordEvents } from '../audit/audit-store.ts'
 import { decided, grantEvent } from '../audit/event-of.ts'
 import { originOf, type Caller } from '../caller.ts'
-import { sleep } from '../clock.ts'
+import { settledWithin, sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
 import { decide, onTask, refuse } from '../policy/authorize.ts'
 import { isOwner } from '../tasks/find-own-task.ts'
@@ -50,7 +50,7 @@ export async function revokeGrant(
   core.background.start('withdraw a grant', async () => {
     await withdrawing
   })
-  await Promise.race([withdrawing.catch(() => undefined), sleep(Math.max(0, deadline - Date.now()))])
+  await settledWithin(withdrawing, deadline - Date.now())
   for (;;) {
     const current = await findGrant(core.db.auto, grantId)
     if (current === undefined) throw grantNotFound()

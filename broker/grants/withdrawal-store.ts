@@ -28,11 +28,11 @@ const RECORD: Statement = {
   text: `with outcome as (
       select * from jsonb_to_recordset($1::jsonb)
         as o (id uuid, access_ended boolean, residue text, error text, retry_seconds double precision)
-    ), before as (
+    ), before as materialized (
       select g.id, g.state, g.stuck, g.removed_at,
         o.access_ended and coalesce(g.settles_at <= now(), true) as final, o.residue, o.error, o.retry_seconds
       from taskgrant.grants as g join outcome as o on o.id = g.id
-      where g.state in ('revoking', 'revoked') and g.due_at is not null
+      where g.id = any($3::uuid[]) and g.state in ('revoking', 'revoked') and g.due_at is not null
       order by g.id for update of g
     )
     update taskgrant.grants as g set
@@ -48,7 +48,7 @@ const RECORD: Statement = {
         when b.final and b.residue is null then null
         when b.error is null and b.residue is null then g.settles_at
         else now() + make_interval(secs => b.retry_seconds) end
-    from before as b where g.id = b.id
+    from before as b where g.id = any($3::uuid[]) and g.id = b.id
     returning ${grantColumnsOf('g')}, b.state = 'revoking' and g.state = 'revoked' as access_ended_now,
       b.removed_at is null and g.removed_at is not null as removed_now, g.stuck and not b.stuck as stuck_now,
       extract(epoch from g.revoked_at - g.revoking_at)::double precision as seconds`,
@@ -77,7 +77,8 @@ export async function recordWithdrawals(
     error,
     retry_seconds: retrySeconds,
   }))
-  const rows = await run<RecordedRow>(session, RECORD, [JSON.stringify(values), stuckAfterAttempts])
+  const ids = outcomes.map(({ grantId }) => grantId)
+  const rows = await run<RecordedRow>(session, RECORD, [JSON.stringify(values), stuckAfterAttempts, ids])
   return rows.map((row) => ({
     grant: toGrant(row),
     accessEndedNow: row.access_ended_now,

@@ -74,7 +74,22 @@ async function serve(
   response: Response,
 ): Promise<void> {
   const stop = core.metrics.requestSeconds.startTimer({ method: route.method, route: route.path })
-  response.once('close', () => stop({ status: String(response.statusCode) }))
+  const received = performance.now()
+  response.once('close', () => {
+    stop({ status: String(response.statusCode) })
+    core.logger.info(
+      {
+        requestId: response.locals['requestId'],
+        workload: response.locals['workload'],
+        method: request.method,
+        route: route.path,
+        id: request.params['id'],
+        status: response.statusCode,
+        milliseconds: Math.round(performance.now() - received),
+      },
+      'request',
+    )
+  })
   using _place = admission.enter(route.mints === true)
   const caller = route.public ? undefined : await identify(core, authenticator, request, response)
   const input = {
@@ -103,7 +118,9 @@ async function identify(
     gone: gone.signal,
   }
   try {
-    return { ...facts, workload: await authenticator.authenticate(bearerOf(request)) }
+    const workload = await authenticator.authenticate(bearerOf(request))
+    response.locals['workload'] = workload.id
+    return { ...facts, workload }
   } catch (error) {
     if (error instanceof BrokerError && request.headers.authorization !== undefined) {
       const origin = { performedBy: { kind: 'unknown' }, ...facts } as const

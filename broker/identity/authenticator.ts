@@ -1,106 +1,78 @@
-import { decodeJwt, decodeProtectedHeader, jwtVerify, type JWTPayload } from 'jose'
-import { BrokerError } from '../errors.ts'
+import { BrokerError, StartupError, messageOf, type Flaw } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import { claimOf, groupsOf, identifierOf, RejectedToken } from './claims.ts'
-import { actorsOf } from './actors.ts'
+import { delegationOf, workloadOf } from './claims.ts'
 import type { IssuerSettings } from './issuer-config.ts'
-import { keysOf } from './keys.ts'
+import { keySource } from './key-source.ts'
+import { Rejection } from './rejection.ts'
+import type { RemoteKeysTiming } from './remote-keys.ts'
+import { verifyToken, type TrustedIssuer } from './verify-token.ts'
 import type { Delegation, Workload } from './workload.ts'
 
+/** Turns tokens into identities. Reasons for refusing one never quote it. */
 export interface Authenticator {
-  /** Who calls. @throws {BrokerError} `unauthenticated` */
+  /** @throws {BrokerError} `unauthenticated` */
   authenticate(token: Secret<string>): Promise<Workload>
-  /** For whom the work is done, and through whom. @throws {BrokerError} `invalid_request` */
+  /** @throws {BrokerError} `invalid_request` at `onBehalfOf` */
   verifyUser(token: Secret<string>): Promise<Delegation>
 }
 
-type Use = 'workload' | 'user'
+export interface AuthenticatorOptions {
+  readonly now?: () => Date
+  readonly remoteKeys?: Partial<RemoteKeysTiming>
+  /** Told once when the keys of an issuer cannot be renewed; the known ones stay in use. */
+  readonly onKeyProblem?: (issuer: string, message: string) => void
+}
 
-const MAX_TOKEN_LENGTH = 16 * 1024
-/** Token types that are no access tokens, whoever signed them. */
-const ACCEPTED_TYPES = new Set(['jwt', 'at+jwt', 'application/at+jwt'])
-
-export function createAuthenticator(issuers: readonly IssuerSettings[]): Authenticator {
-  const known = new Map(issuers.map((settings) => [settings.issuer, { settings, keys: keysOf(settings) }]))
-
-  async function verify(token: string, use: Use): Promise<{ payload: JWTPayload; settings: IssuerSettings }> {
-    if (token.length > MAX_TOKEN_LENGTH) throw new RejectedToken('the token is too long')
-    const { issuer, type } = unverified(token)
-    const found = issuer === undefined ? undefined : known.get(issuer)
-    if (found === undefined) throw new RejectedToken('the issuer of the token is not configured')
-    const { settings, keys } = found
-    const mapping = settings[use]
-    if (mapping === undefined) throw new RejectedToken(`the issuer of the token is not one for ${use}s`)
-    if (type !== undefined && !ACCEPTED_TYPES.has(type))
-      throw new RejectedToken('the token is of another type')
-    const audience = mapping.audience ?? settings.audience
-    const { payload } = await jwtVerify(token, keys, {
-      issuer: settings.issuer,
-      audience,
-      algorithms: settings.algorithms,
-      requiredClaims: ['exp'],
-      clockTolerance: settings.clockToleranceSeconds,
-      ...(settings.maxTokenAgeSeconds === undefined ? {} : { maxTokenAge: settings.maxTokenAgeSeconds }),
-    })
-    const { iat } = payload
-    if (iat !== undefined && iat > Date.now() / 1000 + settings.clockToleranceSeconds) {
-      throw new RejectedToken('the token was issued in the future')
-    }
-    return { payload, settings }
-  }
-
+/** @throws {StartupError} with every issuer that is named twice or has no usable keys */
+export function createAuthenticator(
+  issuers: readonly IssuerSettings[],
+  options: AuthenticatorOptions = {},
+): Authenticator {
+  const trusted = trustIssuers(issuers, options)
+  const now = options.now ?? (() => new Date())
   return {
     async authenticate(token) {
       try {
-        const { payload, settings } = await verify(token.reveal(), 'workload')
-        const { id, groups, idPrefix = '' } = settings.workload ?? { id: 'sub' }
-        return {
-          id: idPrefix + identifierOf(claimOf(payload, id)),
-          issuer: settings.issuer,
-          subject: identifierOf(payload.sub ?? claimOf(payload, id)),
-          groups: groups === undefined ? [] : groupsOf(claimOf(payload, groups)),
-        }
+        const { issuer, mapping, claims } = await verifyToken(token.reveal(), 'workload', trusted, now())
+        return workloadOf(issuer, mapping, claims)
       } catch (error) {
-        throw new BrokerError('unauthenticated', reasonOf(error), { cause: error })
+        throw error instanceof Rejection ? new BrokerError('unauthenticated', error.message) : error
       }
     },
     async verifyUser(token) {
       try {
-        const { payload, settings } = await verify(token.reveal(), 'user')
-        const id = identifierOf(claimOf(payload, settings.user?.id ?? 'sub'))
-        const subject = identifierOf(payload.sub ?? id)
-        return { user: { id, issuer: settings.issuer, subject }, actors: actorsOf(payload['act']) }
+        const { issuer, mapping, claims } = await verifyToken(token.reveal(), 'user', trusted, now())
+        return delegationOf(issuer, mapping, claims)
       } catch (error) {
+        if (!(error instanceof Rejection)) throw error
         throw new BrokerError('invalid_request', 'the token of the user is not accepted', {
-          errors: [{ path: 'onBehalfOf', message: reasonOf(error) }],
-          cause: error,
+          errors: [{ path: 'onBehalfOf', message: error.message }],
         })
       }
     },
   }
 }
 
-/** What decides which keys to check with; believed only after they have been used. */
-function unverified(token: string): { issuer: string | undefined; type: string | undefined } {
-  try {
-    return { issuer: decodeJwt(token).iss, type: decodeProtectedHeader(token).typ?.toLowerCase() }
-  } catch (error) {
-    throw new RejectedToken('the token is not a signed JWT', { cause: error })
+function trustIssuers(
+  issuers: readonly IssuerSettings[],
+  options: AuthenticatorOptions,
+): ReadonlyMap<string, TrustedIssuer> {
+  const trusted = new Map<string, TrustedIssuer>()
+  const flaws: Flaw[] = []
+  for (const [index, settings] of issuers.entries()) {
+    const { issuer } = settings
+    const onProblem = (message: string): void => options.onKeyProblem?.(issuer, message)
+    if (trusted.has(issuer))
+      flaws.push({ path: `issuers.${index}.issuer`, message: 'expected every issuer once' })
+    try {
+      trusted.set(issuer, {
+        settings,
+        findKey: keySource(settings, { timing: options.remoteKeys, onProblem }),
+      })
+    } catch (error) {
+      flaws.push({ path: `issuers.${index}`, message: messageOf(error) })
+    }
   }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ERR_JWT_EXPIRED: 'the token has expired',
-  ERR_JWT_CLAIM_VALIDATION_FAILED: 'a claim of the token is missing or not accepted',
-  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: 'the signature of the token does not verify',
-  ERR_JWKS_NO_MATCHING_KEY: 'the key of the token is not known',
-  ERR_JWKS_TIMEOUT: 'the keys of the issuer cannot be fetched',
-  ERR_JOSE_ALG_NOT_ALLOWED: 'the algorithm of the token is not allowed',
-}
-
-/** A short reason without a word of the token. */
-function reasonOf(error: unknown): string {
-  if (error instanceof RejectedToken) return error.message
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
-  return REASONS[code] ?? 'the token cannot be verified'
+  if (flaws.length > 0) throw new StartupError('the issuers cannot be used', flaws)
+  return trusted
 }

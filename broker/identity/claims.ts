@@ -15,7 +15,8 @@ export function workloadOf(issuer: string, mapping: WorkloadMapping, claims: JWT
   // RFC 8693 section 4.1: with `act`, somebody else holds this token. Taken as the workload's own, it would hide whom.
   if (Object.hasOwn(claims, 'act')) throw new Rejection('a delegated token does not authenticate a workload')
   // RFC 7800: a token that is bound to a key counts only with a proof of that key, which a bearer does not give.
-  if (Object.hasOwn(claims, 'cnf')) throw new Rejection('the token is bound to a key and cannot be used as bearer')
+  if (Object.hasOwn(claims, 'cnf'))
+    throw new Rejection('the token is bound to a key and cannot be used as bearer')
   const id = identifierAt(claims, mapping.id, mapping.idPrefix)
   return { id, issuer, subject: identifierAt(claims, 'sub'), groups: groupsOf(claims, mapping.groups) }
 }
@@ -50,9 +51,11 @@ function actorsOf(claims: JWTPayload): readonly Actor[] {
   while (Object.hasOwn(holder, 'act')) {
     const actor = holder['act']
     if (actors.length === MAX_ACTORS) throw new Rejection(`the token names more than ${MAX_ACTORS} actors`)
-    if (!isRecord(actor) || !isIdentifier(actor['sub'])) throw new Rejection('an actor of the token has no usable sub')
+    if (!isRecord(actor) || !isIdentifier(actor['sub']))
+      throw new Rejection('an actor of the token has no usable sub')
     const issuer = Object.hasOwn(actor, 'iss') ? actor['iss'] : undefined
-    if (issuer !== undefined && !isIdentifier(issuer)) throw new Rejection('an actor of the token has no usable iss')
+    if (issuer !== undefined && !isIdentifier(issuer))
+      throw new Rejection('an actor of the token has no usable iss')
     actors.push({ subject: actor['sub'], ...(issuer === undefined ? {} : { issuer }) })
     holder = actor
   }

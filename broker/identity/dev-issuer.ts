@@ -1,80 +1,91 @@
-import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, SignJWT, type JWK } from 'jose'
-import { StartupError } from '../errors.ts'
+import { randomUUID } from 'node:crypto'
+import { SignJWT, type JWTPayload } from 'jose'
+import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
-import { issuerSettings, type IssuerSettings } from './issuer-config.ts'
+import { loadOrCreateDevKey } from './dev-key.ts'
+import { isIdentifier } from './identifier.ts'
+import { issuerSettings, type IssuerSettings, type Use } from './issuer-config.ts'
+import type { Actor } from './workload.ts'
+
+const ISSUER = 'urn:taskgrant:dev'
+// Different, so that neither kind of token passes for the other.
+const AUDIENCE: Readonly<Record<Use, string>> = { workload: 'taskgrant', user: 'taskgrant-user' }
 
 export interface DevToken {
   readonly subject: string
-  readonly use: 'workload' | 'user'
+  readonly use: Use
   readonly ttlSeconds: number
   readonly groups?: readonly string[]
+  /** The current actor first. */
+  readonly actors?: readonly Actor[]
 }
 
-/** The issuer of `taskgrant dev`: whoever can read its key file is whoever they say. */
+/** Issues tokens to whoever can read its key: for `taskgrant dev`, benchmarks and tests. */
 export interface DevIssuer {
-  readonly issuer: string
+  readonly issuer: typeof ISSUER
   readonly jwksFile: string
+  /** What a broker needs to believe the tokens. */
   settings(): IssuerSettings
+  /** @throws {BrokerError} `invalid_request` for what no broker would believe */
   sign(token: DevToken): Promise<Secret<string>>
 }
 
-const ISSUER = 'urn:taskgrant:dev'
-/** Different, so that the token of a user is never taken for that of a workload. */
-const AUDIENCE = { workload: 'taskgrant', user: 'taskgrant-user' } as const
-
-/** Reads the key in `home`, or makes one. @throws {StartupError} if others can read it */
+/** @throws {StartupError} when the key file is not usable, or others can read it */
 export async function loadOrCreateDevIssuer(home: string): Promise<DevIssuer> {
-  await mkdir(home, { recursive: true, mode: 0o700 })
-  const jwk = await privateKey(join(home, 'dev-issuer.jwk'))
-  const { d: _private, ...publicJwk } = jwk
-  const kid = await calculateJwkThumbprint(publicJwk)
-  const jwksFile = join(home, 'dev-jwks.json')
-  await writeFile(jwksFile, JSON.stringify({ keys: [{ ...publicJwk, kid, alg: 'ES256', use: 'sig' }] }))
-  const key = await importJWK(jwk, 'ES256')
+  const { kid, privateKey, jwksFile } = await loadOrCreateDevKey(home)
   return {
     issuer: ISSUER,
     jwksFile,
     settings: () =>
       issuerSettings.parse({
         issuer: ISSUER,
-        audience: AUDIENCE.workload,
         jwksFile,
         algorithms: ['ES256'],
-        workload: { id: 'sub', groups: 'groups' },
+        workload: { id: 'sub', groups: 'groups', audience: AUDIENCE.workload },
         user: { id: 'sub', audience: AUDIENCE.user },
       }),
-    async sign({ subject, use, ttlSeconds, groups }) {
-      const token = await new SignJWT(groups === undefined ? {} : { groups })
-        .setProtectedHeader({ alg: 'ES256', kid, typ: 'JWT' })
-        .setIssuer(ISSUER)
-        .setAudience(AUDIENCE[use])
-        .setSubject(subject)
-        .setIssuedAt()
-        .setExpirationTime(`${ttlSeconds}s`)
-        .sign(key)
-      return new Secret(token)
+    async sign({ subject, use, ttlSeconds, groups, actors = [] }) {
+      requireUsable(subject, ttlSeconds, groups)
+      const issuedAt = Math.floor(Date.now() / 1000)
+      const act = nested(actors)
+      const claims: JWTPayload = {
+        ...(groups === undefined ? {} : { groups }),
+        ...(act === undefined ? {} : { act }),
+      }
+      return new Secret(
+        await new SignJWT(claims)
+          .setProtectedHeader({ alg: 'ES256', kid, typ: 'JWT' })
+          .setIssuer(ISSUER)
+          .setSubject(subject)
+          .setAudience(AUDIENCE[use])
+          .setIssuedAt(issuedAt)
+          .setExpirationTime(issuedAt + ttlSeconds)
+          .setJti(randomUUID())
+          .sign(privateKey),
+      )
     },
   }
 }
 
-async function privateKey(path: string): Promise<JWK> {
-  const kept = await readFile(path, 'utf8').catch(() => undefined)
-  if (kept !== undefined) {
-    if (((await stat(path)).mode & 0o077) !== 0) {
-      throw new StartupError(`${path} can be read by others: make it mode 0600, or delete it for a new key`)
-    }
-    return JSON.parse(kept) as JWK
+function requireUsable(subject: string, ttlSeconds: number, groups: readonly string[] = []): void {
+  const refuse = (path: string, message: string): never => {
+    throw new BrokerError('invalid_request', `${path}: ${message}`, { errors: [{ path, message }] })
   }
-  const { privateKey: fresh } = await generateKeyPair('ES256', { extractable: true })
-  const draft = `${path}.${randomBytes(6).toString('hex')}`
-  await writeFile(draft, JSON.stringify(await exportJWK(fresh)), { mode: 0o600 })
-  // Of two processes at once, the first link stands and both use it.
-  await link(draft, path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error
-  })
-  await rm(draft)
-  return JSON.parse(await readFile(path, 'utf8')) as JWK
+  const expected = 'expected 1 to 256 characters, none of them a control character'
+  if (!isIdentifier(subject)) refuse('subject', expected)
+  if (!groups.every(isIdentifier)) refuse('groups', expected)
+  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1)
+    refuse('ttlSeconds', 'expected whole seconds, at least 1')
+}
+
+/** RFC 8693 section 4.1: the outermost `act` is the current actor, those before it are inside. */
+function nested(actors: readonly Actor[]): Record<string, unknown> | undefined {
+  return actors.reduceRight<Record<string, unknown> | undefined>(
+    (act, { subject, issuer }) => ({
+      sub: subject,
+      ...(issuer === undefined ? {} : { iss: issuer }),
+      ...(act === undefined ? {} : { act }),
+    }),
+    undefined,
+  )
 }

@@ -19,12 +19,12 @@ export const ALGORITHMS = [
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
-const identifier = z.string().refine(isIdentifier, 'expected 1 to 256 characters, none of them a control character')
+const identifier = z
+  .string()
+  .refine(isIdentifier, 'expected 1 to 256 characters, none of them a control character')
 const audience = z
   .union([identifier, z.array(identifier).min(1).max(16)])
   .transform((value): readonly string[] => (typeof value === 'string' ? [value] : value))
-
-const keySource = { jwksUri: z.string(), jwksFile: z.string().min(1), jwks: publicJwks }
 
 /** One entry of `issuers:` in taskgrant.yaml: whose tokens are believed, with which keys, and whom they name. */
 export const issuerSettings = z
@@ -32,9 +32,13 @@ export const issuerSettings = z
     /** Compared with `iss`, character by character. */
     issuer: identifier,
     audience: audience.optional(),
-    jwksUri: keySource.jwksUri.refine(isSafeUri, 'expected an https URL (http on loopback only) without user, password or fragment').optional(),
-    jwksFile: keySource.jwksFile.optional(),
-    jwks: keySource.jwks.optional(),
+    jwksUri: z
+      .string()
+      .refine(isSafeUri, 'expected an https URL (http on loopback only) without user, password or fragment')
+      .optional(),
+    /** Read again when it changes. */
+    jwksFile: z.string().min(1).optional(),
+    jwks: publicJwks.optional(),
     algorithms: z
       .array(z.enum(ALGORITHMS))
       .min(1)
@@ -54,10 +58,14 @@ export const issuerSettings = z
     clockToleranceSeconds: z.int().min(0).max(60).default(30),
   })
   .superRefine((settings, context) => {
-    const flaw = (message: string, ...path: string[]): void => context.addIssue({ code: 'custom', message, path })
-    const sources = [settings.jwksUri, settings.jwksFile, settings.jwks].filter((source) => source !== undefined)
+    const flaw = (message: string, ...path: string[]): void =>
+      context.addIssue({ code: 'custom', message, path })
+    const sources = [settings.jwksUri, settings.jwksFile, settings.jwks].filter(
+      (source) => source !== undefined,
+    )
     if (sources.length !== 1) flaw('expected exactly one of jwksUri, jwksFile and jwks')
-    if (settings.workload === undefined && settings.user === undefined) flaw('expected workload, user or both')
+    if (settings.workload === undefined && settings.user === undefined)
+      flaw('expected workload, user or both')
     const uses = (['workload', 'user'] as const).filter((use) => settings[use] !== undefined)
     for (const use of uses) {
       if (audienceOf(settings, use).length === 0) flaw(`expected an audience here or in ${use}`, 'audience')
@@ -73,12 +81,15 @@ export type IssuerSettings = z.output<typeof issuerSettings>
 
 export type Use = 'workload' | 'user'
 
-type Audiences = {
-  readonly [K in 'audience']?: readonly string[] | undefined
-} & { readonly [U in Use]?: { readonly audience?: readonly string[] | undefined } | undefined }
+interface WithAudience {
+  readonly audience?: readonly string[] | undefined
+}
 
 /** To whom a token for this use must be addressed: any one of these. */
-export function audienceOf(settings: Audiences, use: Use): readonly string[] {
+export function audienceOf(
+  settings: WithAudience & { readonly [U in Use]?: WithAudience | undefined },
+  use: Use,
+): readonly string[] {
   return settings[use]?.audience ?? settings.audience ?? []
 }
 

@@ -9,5 +9,6 @@ export {
   statefulIsAuthorized,
   validate,
   type CedarValueJson,
+  type DetailedError,
   type EntityJson,
 } from '@cedar-policy/cedar-wasm/nodejs'

@@ -4,7 +4,7 @@ export const DEV_POLICIES = `// The policies of "taskgrant dev". Change them and
 @id("dev-agents-open-tasks")
 @description("MCP servers may open tasks")
 permit (principal, action == Action::"openTask", resource)
-when { principal.id like "mcp-*" };
+when { principal.issuer == "urn:taskgrant:dev" && principal.id like "mcp-*" };
 
 @id("dev-agents-get-grants")
 @description("MCP servers may ask for every access of the demo resources")
@@ -14,8 +14,9 @@ permit (
   resource
 )
 when {
+  principal.issuer == "urn:taskgrant:dev" &&
   principal.id like "mcp-*" &&
-  (resource in Resource::"shop-db" || resource in Resource::"internal-api" || resource in Resource::"aws-demo")
+  resource in [Resource::"shop-db", Resource::"internal-api", Resource::"aws-demo"]
 };
 
 @id("dev-administrators")
@@ -25,5 +26,5 @@ permit (
   action in [Action::"readTask", Action::"endTask", Action::"revoke", Action::"readAudit"],
   resource
 )
-when { principal.id like "admin-*" };
+when { principal.issuer == "urn:taskgrant:dev" && principal.id like "admin-*" };
 `

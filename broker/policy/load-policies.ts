@@ -1,112 +1,114 @@
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseDurationSeconds } from '../clock.ts'
 import { StartupError, messageOf, type Flaw } from '../errors.ts'
 import { BUILTIN_POLICIES } from './builtin-policies.ts'
-import { policySetTextToParts, policyToJson, validate } from './cedar.ts'
-import { createPolicyEngine, type Policy, type PolicyEngine } from './policy-engine.ts'
+import { validate } from './cedar.ts'
+import {
+  attempt,
+  describe,
+  MAX_FILE_BYTES,
+  parsePolicies,
+  type ParsedPolicy,
+  type PolicyFile,
+} from './parse-policies.ts'
+import { createPolicyEngine, type PolicyEngine } from './policy-engine.ts'
 import { SCHEMA } from './schema.ts'
 
-export interface PolicyFile {
-  readonly file: string
-  readonly text: string
-}
-
-const MAX_FILE_BYTES = 1024 * 1024
 const MAX_POLICIES = 1_000
-const ID = /^[A-Za-z0-9._:-]{1,128}$/
 const RESERVED = 'taskgrant:'
-/** Anything else could be an obligation, and one that is ignored would allow what it was to hold back. */
-const ANNOTATIONS = new Set(['id', 'maxTtl', 'description'])
 
-/** Reads the `*.cedar` files of a folder. @throws {StartupError} with every flaw */
+/** Reads the `*.cedar` files of a folder, but not of those in it. @throws {StartupError} with every flaw */
 export async function loadPolicies(directory: string): Promise<PolicyEngine> {
   const names = await readdir(directory).catch((error: unknown) => {
-    throw new StartupError(`the policies cannot be read: ${messageOf(error)}`, [], { cause: error })
+    const flaw = { path: 'policies', message: messageOf(error) }
+    throw new StartupError('the folder of policies cannot be read', [flaw], { cause: error })
   })
-  const files = await Promise.all(
-    names
-      .filter((name) => name.endsWith('.cedar'))
-      .toSorted()
-      .map(async (file) => ({ file, text: await readFile(join(directory, file), 'utf8') })),
-  )
+  const files: PolicyFile[] = []
+  const flaws: Flaw[] = []
+  for (const file of names.filter((name) => name.endsWith('.cedar') && !name.startsWith('.')).toSorted()) {
+    try {
+      files.push({ file, text: await readText(join(directory, file)) })
+    } catch (error) {
+      flaws.push({ path: `policies/${file}`, message: messageOf(error) })
+    }
+  }
+  if (flaws.length > 0) throw new StartupError('the policies cannot be read', flaws)
   return compilePolicies(files)
 }
 
-/** Checks policies and makes an engine of them. @throws {StartupError} with every flaw */
+async function readText(path: string): Promise<string> {
+  if ((await stat(path)).size > MAX_FILE_BYTES) throw new Error(`expected at most ${MAX_FILE_BYTES} bytes`)
+  // Bytes that are not UTF-8 would otherwise become U+FFFD, and a forbid would name something else.
+  return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path))
+}
+
+/** Checks policies, those that are built in added, and makes an engine of them. @throws {StartupError} with every flaw */
 export function compilePolicies(files: readonly PolicyFile[]): PolicyEngine {
   const flaws: Flaw[] = []
-  const policies = [...parse({ file: 'built-in', text: BUILTIN_POLICIES }, flaws)]
-  for (const file of files) {
-    for (const policy of parse(file, flaws)) {
-      const path = `policies/${file.file}`
-      if (policy.id.startsWith(RESERVED))
-        flaws.push({ path, message: `${policy.id}: ids beginning with ${RESERVED} are ours` })
-      if (policies.some(({ id }) => id === policy.id))
-        flaws.push({ path, message: `${policy.id}: this id is taken` })
-      policies.push(policy)
-    }
+  const builtin = parsePolicies({ file: 'built-in', text: BUILTIN_POLICIES }, flaws)
+  const own = files.flatMap((file) => parsePolicies(file, flaws))
+  const policies = [...builtin, ...own]
+  if (own.length > MAX_POLICIES) {
+    flaws.push({ path: 'policies', message: `expected at most ${MAX_POLICIES} policies, not ${own.length}` })
   }
-  if (policies.length > MAX_POLICIES)
-    flaws.push({ path: 'policies', message: `expected at most ${MAX_POLICIES} policies` })
+  flaws.push(...idFlaws(own))
+  // Cedar names policies in its findings: only with unique ids is it clear which.
   if (flaws.length === 0) flaws.push(...validationFlaws(policies))
   if (flaws.length > 0) throw new StartupError('the policies have errors', flaws)
+  return createPolicyEngine(policies, hashOf(policies))
+}
 
+function idFlaws(policies: readonly ParsedPolicy[]): Flaw[] {
+  const taken = new Map<string, ParsedPolicy>()
+  return policies.flatMap((policy) => {
+    const { id } = policy
+    const first = taken.get(id)
+    taken.set(id, first ?? policy)
+    if (id.startsWith(RESERVED))
+      return [flawOf(policy, `${id}: ids that begin with ${RESERVED} are built in`)]
+    if (first === undefined) return []
+    return [
+      flawOf(policy, `${id}: expected another id, this one is that of ${first.file} line ${first.line}`),
+    ]
+  })
+}
+
+function validationFlaws(policies: readonly ParsedPolicy[]): Flaw[] {
+  const answer = attempt(() =>
+    validate({
+      schema: SCHEMA,
+      policies: { staticPolicies: Object.fromEntries(policies.map(({ id, text }) => [id, text])) },
+      validationSettings: { mode: 'strict' },
+    }),
+  )
+  if (answer.type === 'failure') {
+    return answer.errors.map((error) => ({ path: 'policies', message: describe(error) }))
+  }
+  const byId = new Map(policies.map((policy) => [policy.id, policy]))
+  // A forbid that can never apply is a fence that is not there. Cedar's other warnings are about spelling.
+  const impossible = answer.validationWarnings.filter(({ error }) =>
+    error.message.includes('policy is impossible'),
+  )
+  const failed = new Set(answer.validationErrors.map(({ policyId }) => policyId))
+  return [...answer.validationErrors, ...impossible.filter(({ policyId }) => !failed.has(policyId))].map(
+    ({ policyId, error }) => {
+      const policy = byId.get(policyId)
+      const message = `${policyId}: ${describe(error)}`
+      return policy === undefined ? { path: 'policies', message } : flawOf(policy, message)
+    },
+  )
+}
+
+function flawOf({ file, line }: ParsedPolicy, message: string): Flaw {
+  return { path: `policies/${file}`, message: `line ${line}: ${message}` }
+}
+
+/** The same for the same policies, in whatever files and order they are. */
+function hashOf(policies: readonly ParsedPolicy[]): string {
   const hash = createHash('sha256')
-  for (const { id, text } of policies.toSorted((a, b) => (a.id < b.id ? -1 : 1)))
+  for (const { id, text } of policies.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
     hash.update(JSON.stringify([id, text]))
-  return createPolicyEngine(policies, hash.digest('hex'))
-}
-
-function parse({ file, text }: PolicyFile, flaws: Flaw[]): Policy[] {
-  const path = `policies/${file}`
-  if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
-    flaws.push({ path, message: 'expected at most 1 MiB' })
-    return []
   }
-  const parts = policySetTextToParts(text)
-  if (parts.type === 'failure') {
-    flaws.push(...parts.errors.map(({ message }) => ({ path, message })))
-    return []
-  }
-  if (parts.policy_templates.length > 0) flaws.push({ path, message: 'templates are not supported' })
-  return parts.policies.flatMap((policy, index) => {
-    const parsed = policyToJson(policy)
-    if (parsed.type === 'failure') {
-      flaws.push(...parsed.errors.map(({ message }) => ({ path, message })))
-      return []
-    }
-    const annotations = parsed.json.annotations ?? {}
-    const id = annotations['id']
-    const fail = (message: string): void => {
-      flaws.push({ path, message: `${id ?? `policy ${index + 1}`}: ${message}` })
-    }
-    if (id === undefined || id === null || !ID.test(id)) {
-      fail('expected an @id of 1 to 128 characters A-Z a-z 0-9 . _ : -')
-      return []
-    }
-    for (const name of Object.keys(annotations)) {
-      if (!ANNOTATIONS.has(name)) fail(`annotation @${name} is not known to this release`)
-    }
-    const maxTtl = annotations['maxTtl']
-    const maxTtlSeconds = typeof maxTtl === 'string' ? parseDurationSeconds(maxTtl) : undefined
-    if (maxTtl !== undefined && (maxTtlSeconds === undefined || maxTtlSeconds < 1)) {
-      fail('expected @maxTtl with a duration such as 90s, 15m or 8h')
-    }
-    return [{ id, text: policy, maxTtlSeconds }]
-  })
-}
-
-function validationFlaws(policies: readonly Policy[]): Flaw[] {
-  const answer = validate({
-    schema: SCHEMA,
-    policies: { staticPolicies: Object.fromEntries(policies.map(({ id, text }) => [id, text])) },
-    validationSettings: { mode: 'strict' },
-  })
-  if (answer.type === 'failure') return answer.errors.map(({ message }) => ({ path: 'policies', message }))
-  return answer.validationErrors.map(({ policyId, error }) => ({
-    path: 'policies',
-    message: `${policyId}: ${error.message}${typeof error.help === 'string' ? ` (${error.help})` : ''}`,
-  }))
+  return hash.digest('hex')
 }

@@ -1,7 +1,7 @@
 import { recordEvents } from '../audit/audit-store.ts'
 import { decided, taskEvent } from '../audit/event-of.ts'
 import { originOf, type Caller } from '../caller.ts'
-import { sleep } from '../clock.ts'
+import { settledWithin, sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
 import { grantsOfTask, startWithdrawalOfTasks } from '../grants/grant-store.ts'
 import type { Grant } from '../grants/grant.ts'
@@ -74,7 +74,7 @@ export async function endTask(core: Core, caller: Caller, taskId: string, order:
   core.background.start('withdraw the grants of a task', async () => {
     await withdrawing
   })
-  await Promise.race([withdrawing.catch(() => undefined), sleep(Math.max(0, deadline - Date.now()))])
+  await settledWithin(withdrawing, deadline - Date.now())
   return waitForEnd(core, taskId, deadline)
 }
 

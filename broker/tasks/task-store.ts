@@ -1,7 +1,7 @@
 import { eventRows, recordedWith } from '../audit/audit-store.ts'
 import type { AuditEvent } from '../audit/event.ts'
 import type { Session } from '../db/database.ts'
-import { run, type Statement } from '../db/query.ts'
+import { filtered, run, type Statement } from '../db/query.ts'
 import type { Grant } from '../grants/grant.ts'
 import { toGrant, type GrantRow } from '../grants/grant-row.ts'
 import { newGrantRows, plannedWith, type NewGrant } from '../grants/grant-store.ts'
@@ -188,24 +188,19 @@ export interface OpenTaskFilter {
   readonly onBehalfOf?: string | undefined
 }
 
-const CHOOSE_OPEN: Statement = {
-  text: `select id from taskgrant.tasks
-    where state = 'open' and ($1::text is null or workload_id = $1)
-      and ($2::text is null or on_behalf_of ->> 'id' = $2)
-    order by id limit $3 for update`,
-}
-
 /** Locks up to `limit` open tasks of a workload, of a user, or of all. */
 export async function chooseOpenTasks(
   session: Session,
   filter: OpenTaskFilter,
   limit: number,
 ): Promise<string[]> {
-  const rows = await run<{ id: string }>(session, CHOOSE_OPEN, [
-    filter.workload ?? null,
-    filter.onBehalfOf ?? null,
-    limit,
+  const { where, values } = filtered([
+    ['workload_id = ?', filter.workload],
+    [`on_behalf_of ->> 'id' = ?`, filter.onBehalfOf],
   ])
+  const text = `select id from taskgrant.tasks where state = 'open' and ${where}
+    order by id limit $${values.length + 1} for update`
+  const rows = await run<{ id: string }>(session, { text }, [...values, limit])
   return rows.map((row) => row.id)
 }
 
@@ -220,9 +215,13 @@ export async function chooseExpiredTasks(session: Session, limit: number): Promi
   return (await run<{ id: string }>(session, CHOOSE_EXPIRED, [limit])).map((row) => row.id)
 }
 
+// A subquery with a limit is run per task, through the index; an anti-join might read all grants.
+const NOTHING_LEFT = `
+  (select g.id from taskgrant.grants as g where g.task_id = t.id and g.state <> 'revoked' limit 1) is null`
+
 const CHOOSE_FINISHED: Statement = {
   text: `select t.id from taskgrant.tasks as t where t.state = 'ending'
-      and not exists (select from taskgrant.grants as g where g.task_id = t.id and g.state <> 'revoked')
+      and ${NOTHING_LEFT}
     order by t.id limit $1`,
 }
 
@@ -240,7 +239,7 @@ const FINISH: Statement = {
   name: 'tasks.finish',
   text: `update taskgrant.tasks as t set state = 'ended', ended_at = now()
     where t.id = any($1::uuid[]) and t.state = 'ending'
-      and not exists (select from taskgrant.grants as g where g.task_id = t.id and g.state <> 'revoked')
+      and ${NOTHING_LEFT}
     returning ${TASK_COLUMNS}`,
 }
 
@@ -263,14 +262,6 @@ export interface TaskFilter {
   readonly owner?: { readonly id: string; readonly issuer: string } | undefined
 }
 
-const LIST: Statement = {
-  text: `select ${TASK_COLUMNS} from taskgrant.tasks
-    where ($1::uuid is null or id < $1) and ($2::text is null or state = $2)
-      and ($3::text is null or workload_id = $3) and ($4::text is null or on_behalf_of ->> 'id' = $4)
-      and ($5::text is null or key = $5) and ($6::text is null or (workload_id = $6 and workload_issuer = $7))
-    order by id desc limit $8`,
-}
-
 /** Newest first; `after` is the id of the last one seen. */
 export async function listTasks(
   session: Session,
@@ -279,12 +270,15 @@ export async function listTasks(
   limit: number,
 ): Promise<Task[]> {
   const { state, workload, onBehalfOf, key, owner } = filter
-  const values = [after, state, workload, onBehalfOf, key, owner?.id, owner?.issuer, limit]
-  return (
-    await run<TaskRow>(
-      session,
-      LIST,
-      values.map((value) => value ?? null),
-    )
-  ).map(toTask)
+  const { where, values } = filtered([
+    ['id < ?', after],
+    ['state = ?', state],
+    ['workload_id = ?', workload],
+    [`on_behalf_of ->> 'id' = ?`, onBehalfOf],
+    ['key = ?', key],
+    ['workload_id = ?', owner?.id],
+    ['workload_issuer = ?', owner?.issuer],
+  ])
+  const text = `select ${TASK_COLUMNS} from taskgrant.tasks where ${where} order by id desc limit $${values.length + 1}`
+  return (await run<TaskRow>(session, { text }, [...values, limit])).map(toTask)
 }

@@ -13,7 +13,9 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 
 /** The end of a task with 100 grants, beside dropping 100 users in one statement. */
 export async function benchEnd(post: Post, shop: pg.Pool, quick: boolean): Promise<void> {
-  console.log(`\nEnding: a task with ${GRANTS} postgres grants, beside DROP ROLE of ${GRANTS} in one statement`)
+  console.log(
+    `\nEnding: a task with ${GRANTS} postgres grants, beside DROP ROLE of ${GRANTS} in one statement`,
+  )
   const rows: Record<string, string>[] = []
   for (let round = 0; round < (quick ? 2 : 5); round += 1) {
     const prefix = await createRoles(shop, GRANTS)
@@ -25,7 +27,12 @@ export async function benchEnd(post: Post, shop: pg.Pool, quick: boolean): Promi
     const broker = await timed(async () => {
       state = (JSON.parse((await post(`/v1/tasks/${task.id}/end`, {})).body) as { state: string }).state
     })
-    rows.push({ 'raw ms': raw.toFixed(1), 'end ms': broker.toFixed(1), times: (broker / raw).toFixed(1), state })
+    rows.push({
+      'raw ms': raw.toFixed(1),
+      'end ms': broker.toFixed(1),
+      times: (broker / raw).toFixed(1),
+      state,
+    })
   }
   console.table(rows)
 }
@@ -44,7 +51,9 @@ export async function benchReap(storeUrl: Secret<string>, shop: pg.Pool, quick: 
   const store = new pg.Pool({ connectionString: storeUrl.reveal(), max: 2 })
   const seeded = await seedExpired(store, shop, count)
   const broker = await timed(async () => {
-    await store.query('update taskgrant.grants set due_at = now(), expires_at = now() where task_id = $1', [seeded])
+    await store.query('update taskgrant.grants set due_at = now(), expires_at = now() where task_id = $1', [
+      seeded,
+    ])
     for (;;) {
       const left = await store.query(
         `select from taskgrant.grants where task_id = $1 and state <> 'revoked' limit 1`,

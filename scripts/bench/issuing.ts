@@ -27,7 +27,12 @@ export async function benchIssue(post: Post, shop: pg.Pool, quick: boolean): Pro
   console.table(rows)
 }
 
-async function rawCreateRole(shop: pg.Pool, count: number, connections: number, iterations: number): Promise<Rate> {
+async function rawCreateRole(
+  shop: pg.Pool,
+  count: number,
+  connections: number,
+  iterations: number,
+): Promise<Rate> {
   const prefix = `raw_${randomBytes(4).toString('hex')}`
   const verifier = await scramVerifier(randomBytes(32).toString('base64url'), iterations)
   const rate = await measure(count, connections, async (index) => {
@@ -36,7 +41,10 @@ async function rawCreateRole(shop: pg.Pool, count: number, connections: number, 
     )
   })
   for (let start = 0; start < count; start += 500) {
-    const names = Array.from({ length: Math.min(500, count - start) }, (_, index) => `${prefix}_${start + index}`)
+    const names = Array.from(
+      { length: Math.min(500, count - start) },
+      (_, index) => `${prefix}_${start + index}`,
+    )
     await shop.query(`drop role ${names.join(', ')}`)
   }
   return rate

@@ -7,7 +7,11 @@ export interface Rate {
 }
 
 /** Runs `work` `count` times, `concurrency` at once, and measures each run. */
-export async function measure(count: number, concurrency: number, work: (index: number) => Promise<void>): Promise<Rate> {
+export async function measure(
+  count: number,
+  concurrency: number,
+  work: (index: number) => Promise<void>,
+): Promise<Rate> {
   const times: number[] = []
   let next = 0
   const started = performance.now()
@@ -21,7 +25,8 @@ export async function measure(count: number, concurrency: number, work: (index: 
   await Promise.all(lanes)
   const seconds = (performance.now() - started) / 1000
   times.sort((a, b) => a - b)
-  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
+  const at = (share: number): number =>
+    times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
   return { perSecond: count / seconds, p50Ms: at(0.5), p99Ms: at(0.99) }
 }
 

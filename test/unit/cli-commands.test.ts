@@ -53,6 +53,15 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
   })
 }
 
+function claimsOf(token: string): Record<string, unknown> {
+  const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
+  return JSON.parse(payload) as Record<string, unknown>
+}
+
+function subjectOf(authorization = ''): unknown {
+  return claimsOf(authorization.slice('Bearer '.length))['sub']
+}
+
 test('a list is a table for people, and whole JSON for programs', async () => {
   await using stub = await startHttpStub(() => ({ body: { items: [task], next: TASK } }))
   const env = { TASKGRANT_URL: stub.url }
@@ -142,6 +151,38 @@ test('a token does not follow a dev.json to another machine', async () => {
   const ran = await run(['tasks', 'list'])
   expect(ran.code).toBe(1)
   expect(ran.stderr).toMatch(/names another machine/)
+})
+
+test('with the dev broker of its home, a command is admin-cli, or whom --as names', async () => {
+  await using stub = await startHttpStub(() => ({ body: { items: [], next: null } }))
+  await writeFile(join(home, 'dev.json'), JSON.stringify({ url: stub.url, pid: process.pid }))
+  const noToken = { TASKGRANT_TOKEN: '' }
+  expect(await run(['tasks', 'list'], noToken)).toMatchObject({ code: 0 })
+  expect(await run(['tasks', 'list', '--url', `${stub.url}/`], noToken)).toMatchObject({ code: 0 })
+  expect(await run(['resources', 'list', '--as', 'mcp-orders'])).toMatchObject({ code: 0 })
+  expect(stub.requests.map(({ headers }) => subjectOf(headers.authorization))).toEqual([
+    'admin-cli',
+    'admin-cli',
+    'mcp-orders',
+  ])
+})
+
+test('a token of the dev broker is not given to another', async () => {
+  await using stub = await startHttpStub(() => ({ body: { items: [], next: null } }))
+  await writeFile(join(home, 'dev.json'), JSON.stringify({ url: 'http://127.0.0.1:1', pid: process.pid }))
+  const ran = await run(['tasks', 'list', '--url', stub.url], { TASKGRANT_TOKEN: '' })
+  expect(ran.code).toBe(1)
+  expect(ran.stderr).toMatch(/wants a token/)
+  expect(await run(['tasks', 'list', '--url', stub.url, '--as', 'x'])).toMatchObject({ code: 1 })
+  expect(stub.requests).toEqual([])
+})
+
+test('a token can be asked for whatever name and groups', async () => {
+  const ran = await run(['token', '--as', 'mcp-orders', '--group', 'a', '--group', 'b', '--ttl', '1h'])
+  expect(ran).toMatchObject({ code: 0, stderr: '' })
+  const claims = claimsOf(ran.stdout.trim())
+  expect(claims).toMatchObject({ sub: 'mcp-orders', groups: ['a', 'b'] })
+  expect(Number(claims['exp']) - Number(claims['iat'])).toBe(3600)
 })
 
 test('a token without any dev broker makes no state', async () => {

@@ -1,0 +1,70 @@
+import type { AdapterError, Revoked } from '../../broker/adapter.ts'
+import type { Bounds } from './bounds.ts'
+import { closeRoles } from './close-roles.ts'
+import type { Connections } from './connections.ts'
+import { endSessions } from './end-sessions.ts'
+import { ServerError } from './failure.ts'
+import type { Handle } from './handle.ts'
+import { removeRoles } from './remove-roles.ts'
+import { findRoles, oidsOf, type EndedRole } from './role.ts'
+
+const GONE: Revoked = { access: 'ended', removed: true }
+
+export interface RevokeBounds {
+  readonly bounds: Bounds
+  /** A little longer, so that what is known can be told when time is up. */
+  readonly lastLook: Bounds
+}
+
+/**
+ * Withdraws the roles of these handles, all of which are on this server: closes them, ends their sessions, and removes
+ * them, each step for the whole batch before the next. A role in trouble stays behind in its step; the others go on.
+ * Gives the outcomes by role.
+ *
+ * @throws {AdapterError} if the server is out of reach
+ */
+export async function revokeRoles(
+  connections: Connections,
+  handles: readonly Handle[],
+  { bounds, lastLook }: RevokeBounds,
+): Promise<ReadonlyMap<string, Revoked>> {
+  const outcomes = new Map<string, Revoked>(handles.map(({ role }) => [role, GONE]))
+  const ownerOf = new Map(handles.map(({ role, owner }) => [role, owner]))
+  const open = (role: string, error: AdapterError): void => {
+    outcomes.set(role, { access: 'open', error })
+  }
+
+  const found = await findRoles(connections, [...outcomes.keys()], bounds)
+  const { closed, failed } = await closeRoles(connections, found, bounds)
+  for (const [{ name }, error] of failed) open(name, error)
+
+  const alive = await endSessions(connections, oidsOf(closed), bounds)
+  const ended = closed
+    .filter(({ oid }) => !alive.has(oid))
+    .map(({ oid, name }) => ({ oid, name, owner: ownerOf.get(name) ?? '' }))
+  const residues = await tryRemove(connections, ended, bounds)
+  // A login may have taken longer than both looks to show up.
+  const late = await endSessions(connections, oidsOf(ended), lastLook, 1)
+
+  for (const { oid, name } of closed) {
+    const error = alive.get(oid) ?? late.get(oid)
+    const residue = residues.get(oid)
+    if (error !== undefined) open(name, error)
+    else if (residue !== undefined) outcomes.set(name, { access: 'ended', removed: false, residue })
+  }
+  return outcomes
+}
+
+/** That access has ended is known by now, whatever becomes of this. */
+async function tryRemove(
+  connections: Connections,
+  roles: readonly EndedRole[],
+  bounds: Bounds,
+): Promise<ReadonlyMap<number, string>> {
+  try {
+    return await removeRoles(connections, roles, bounds)
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error
+    return new Map(roles.map(({ oid }) => [oid, error.message]))
+  }
+}
