@@ -68,15 +68,16 @@ export interface EventFilter {
   readonly until?: Date | undefined
 }
 
-const EVENT = `select id::text, seq::text, occurred_at, ${COLUMNS} from taskgrant.audit_events`
+// Named apart from their columns, so that `order by` goes by number, not by text.
+const EVENT = `select id::text as event_id, seq::text as event_seq, occurred_at, ${COLUMNS} from taskgrant.audit_events`
 
 const LIST_TRAIL: Statement = {
   text: `${EVENT} where task_id = $1 and id > $2::bigint order by id limit $3`,
 }
 
 interface EventRow {
-  id: string
-  seq: string | null
+  event_id: string
+  event_seq: string | null
   occurred_at: Date
   type: EventType
   [column: string]: unknown
@@ -119,8 +120,8 @@ export async function listTrail(
 function toEvent(row: EventRow): RecordedEvent {
   // The columns are those of AuditEvent in snake case, written by eventRows.
   return {
-    id: Number(row.id),
-    seq: row.seq === null ? null : Number(row.seq),
+    id: Number(row.event_id),
+    seq: row.event_seq === null ? null : Number(row.event_seq),
     occurredAt: row.occurred_at.toISOString(),
     type: row.type,
     action: row['action'],

@@ -32,8 +32,8 @@ export async function issueGrant(
   if (task.state !== 'open') throw notOpen()
 
   // 2 decide, 3 plan
-  const secondsLeft = Math.max(1, Math.floor((task.expiresAt.getTime() - Date.now()) / 1000))
-  const planned = await planGrants(core, caller, task, secondsLeft, [wish])
+  const taskSeconds = Math.max(1, Math.round((task.expiresAt.getTime() - task.createdAt.getTime()) / 1000))
+  const planned = await planGrants(core, caller, task, taskSeconds, [wish])
 
   // 4 record the intent
   const pending = await recordIntent(core, caller, task, planned, idempotency)

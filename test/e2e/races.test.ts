@@ -141,6 +141,29 @@ describe('a backend that is away', () => {
   })
 })
 
+describe('a caller that is gone before its answer', () => {
+  it('leaves no credential behind, and no open task', async () => {
+    backend.mode = 'stall'
+    const gone = new AbortController()
+    const request = fetch(new URL('/v1/tasks', broker.url), {
+      method: 'POST',
+      signal: gone.signal,
+      headers: {
+        Authorization: `Bearer ${await world.token('mcp-orders')}`,
+        'Content-Type': 'application/json',
+      },
+      body: JSON.stringify({ purpose: 'gone', key: 'gone', grants: [SHOP] }),
+    }).catch(() => undefined)
+    await expect.poll(async () => (await agent('GET', '/v1/tasks?key=gone')).body.items.length).toBe(1)
+    gone.abort()
+    await request
+    backend.mode = 'pass'
+    const state = async (): Promise<string> => (await agent('GET', '/v1/tasks?key=gone')).body.items[0].state
+    await expect.poll(state, { timeout: 25_000 }).toBe('ended')
+    expect(await taskRoles(world.shopUrl, storeId)).toEqual([])
+  })
+})
+
 describe('a store that is away', () => {
   it('lets nothing be issued, and the broker recovers by itself', async () => {
     await openTask()
