@@ -6,6 +6,8 @@ import type { Server } from './server.ts'
 import type { Access } from './settings.ts'
 
 const OLDEST = 140_000
+/** Before, a role may grant itself, and so stand in the way of who wants to become its member. */
+const NO_SELF_GRANTS = 150_000
 const OPTIONS_OF_MEMBERSHIP = 160_000
 const MAX_CLOCK_OFFSET_MS = 60_000
 
@@ -108,7 +110,7 @@ function flawsOfServer(facts: ServerFacts, server: Server, offsetMs: number): st
   if (!facts.isSuper && !facts.mayCreateRoles) {
     flaws.push(`the administrator may not create users: alter role ${admin} createrole`)
   }
-  if (facts.version < OPTIONS_OF_MEMBERSHIP && !facts.maySignal) {
+  if (facts.version < NO_SELF_GRANTS && !facts.maySignal) {
     flaws.push(`the administrator may not end every session of a user: grant pg_signal_backend to ${admin}`)
   }
   if (facts.acceptsLogins === null) flaws.push(`the database does not exist: create database ${database}`)

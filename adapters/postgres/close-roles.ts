@@ -9,11 +9,11 @@ import { chunksOf, oidsOf, type Role } from './role.ts'
 /** Each locks what it changes until it commits. */
 const CHUNK = 100
 const LOCK_TIMEOUT_MS = 200
-const STUBBORN_MS = 3_000
+const STUBBORN_MS = 1_500
 
 export interface Closed {
   readonly closed: readonly Role[]
-  readonly failed: ReadonlyMap<Role, AdapterError>
+  readonly refused: ReadonlyMap<Role, AdapterError>
 }
 
 /**
@@ -28,40 +28,42 @@ export async function closeRoles(
   bounds: Bounds,
 ): Promise<Closed> {
   const closed: Role[] = []
-  const stubborn: Role[] = []
+  const refused = new Map<Role, AdapterError>()
   for (const chunk of chunksOf(roles, CHUNK)) {
-    const failure = await close(connections, chunk, bounds)
-    if (failure === undefined) closed.push(...chunk)
-    else stubborn.push(...chunk)
+    if ((await close(connections, chunk, bounds)) === undefined) {
+      closed.push(...chunk)
+      continue
+    }
+    for (const role of chunk) {
+      const refusal = await close(connections, [role], bounds)
+      if (refusal === undefined) closed.push(role)
+      else refused.set(role, explained(refusal, role))
+    }
   }
-  const failed = await closeStubborn(connections, stubborn, bounds)
-  return { closed: [...closed, ...stubborn.filter((role) => !failed.has(role))], failed }
+  return { closed, refused }
 }
 
 /**
- * One by one. A session may hold its own role's row (it may change its password, and not commit): what holds it is
- * ended first then, and again before every further try.
+ * For roles that could not be closed because something holds them: maybe their own sessions, as a user may change its
+ * password and not commit. These are ended, and the role closed before they are back.
+ *
+ * @throws {ServerError} if the server is out of reach
  */
-async function closeStubborn(
+export async function closeForcibly(
   connections: Connections,
   roles: readonly Role[],
   bounds: Bounds,
-): Promise<ReadonlyMap<Role, AdapterError>> {
-  const failed = new Map<Role, AdapterError>()
+): Promise<Closed> {
   const limits = within(bounds, STUBBORN_MS)
-  for (let pending = roles; pending.length > 0;) {
-    const left: Role[] = []
-    for (const role of pending) {
-      const failure = isOver(limits) ? timeIsOver(true) : await close(connections, [role], bounds)
-      if (failure === undefined) failed.delete(role)
-      else failed.set(role, explained(failure, role))
-      if (failure !== undefined && failure.state !== STATE.insufficientPrivilege) left.push(role)
-    }
-    if (left.length === 0 || isOver(limits)) break
-    await endSessionsOnce(connections, oidsOf(left), bounds)
-    pending = left
+  const closed: Role[] = []
+  let refused = new Map<Role, AdapterError>(roles.map((role) => [role, timeIsOver(true)]))
+  while (refused.size > 0 && !isOver(limits)) {
+    await endSessionsOnce(connections, oidsOf([...refused.keys()]), bounds)
+    const again = await closeRoles(connections, [...refused.keys()], bounds)
+    closed.push(...again.closed)
+    refused = new Map(again.refused)
   }
-  return failed
+  return { closed, refused }
 }
 
 async function close(

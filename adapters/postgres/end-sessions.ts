@@ -57,7 +57,7 @@ export async function endSessionsOnce(
   }
 }
 
-/** Joining a role and ending its sessions are one transaction: up to PostgreSQL 15 a role may expel whom it likes. */
+/** Joining a role and ending its sessions are one transaction: in PostgreSQL 14 a role may expel its members. */
 function terminateStatement(oids: readonly number[]): string {
   return doBlock(`
     declare

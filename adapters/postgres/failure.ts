@@ -71,6 +71,12 @@ export function sqlState(error: unknown): string | undefined {
 /** Nothing was sent that could take hold. */
 export function connectFailure(error: unknown): ServerError {
   const state = sqlState(error)
+  if (state === STATE.insufficientPrivilege) {
+    return new ServerError('failed', 'the administrator may not connect to the database', {
+      settled: true,
+      state,
+    })
+  }
   if (state !== undefined) return refusal(state, true)
   return new ServerError('unavailable', `the server cannot be reached: ${reasonOf(error)}`, { settled: true })
 }

@@ -1,7 +1,8 @@
-import type { AdapterError, Revoked } from '../../broker/adapter.ts'
+import type { Revoked } from '../../broker/adapter.ts'
 import type { Bounds } from './bounds.ts'
-import { closeRoles } from './close-roles.ts'
+import { closeForcibly, closeRoles, type Closed } from './close-roles.ts'
 import type { Connections } from './connections.ts'
+import { dropIdle } from './drop-idle.ts'
 import { endSessions } from './end-sessions.ts'
 import { ServerError } from './failure.ts'
 import type { Handle } from './handle.ts'
@@ -17,9 +18,9 @@ export interface RevokeBounds {
 }
 
 /**
- * Withdraws the roles of these handles, all of which are on this server: closes them, ends their sessions, and removes
- * them, each step for the whole batch before the next. A role in trouble stays behind in its step; the others go on.
- * Gives the outcomes by role.
+ * Withdraws the roles of these handles, all of which are on this server. Those that are idle are dropped at once. The
+ * others are closed, their sessions ended, and they are removed, each step for the whole batch before the next; a role
+ * in trouble stays behind in its step. Gives the outcomes by role.
  *
  * @throws {AdapterError} if the server is out of reach
  */
@@ -30,28 +31,37 @@ export async function revokeRoles(
 ): Promise<ReadonlyMap<string, Revoked>> {
   const outcomes = new Map<string, Revoked>(handles.map(({ role }) => [role, GONE]))
   const ownerOf = new Map(handles.map(({ role, owner }) => [role, owner]))
-  const open = (role: string, error: AdapterError): void => {
-    outcomes.set(role, { access: 'open', error })
+
+  async function finish({ closed, refused }: Closed): Promise<void> {
+    const alive = await endSessions(connections, oidsOf(closed), bounds)
+    const ended = closed
+      .filter(({ oid }) => !alive.has(oid))
+      .map(({ oid, name }) => ({ oid, name, owner: ownerOf.get(name) ?? '' }))
+    const residues = await tryRemove(connections, ended, bounds)
+    // A login may have taken longer than both looks to show up.
+    const late = await endSessions(connections, oidsOf(ended), lastLook, 1)
+    for (const [{ name }, error] of refused) outcomes.set(name, { access: 'open', error })
+    for (const { oid, name } of closed) {
+      const error = alive.get(oid) ?? late.get(oid)
+      const residue = residues.get(oid)
+      if (error !== undefined) outcomes.set(name, { access: 'open', error })
+      else outcomes.set(name, residue === undefined ? GONE : { access: 'ended', removed: false, residue })
+    }
   }
 
   const found = await findRoles(connections, [...outcomes.keys()], bounds)
-  const { closed, failed } = await closeRoles(connections, found, bounds)
-  for (const [{ name }, error] of failed) open(name, error)
-
-  const alive = await endSessions(connections, oidsOf(closed), bounds)
-  const ended = closed
-    .filter(({ oid }) => !alive.has(oid))
-    .map(({ oid, name }) => ({ oid, name, owner: ownerOf.get(name) ?? '' }))
-  const residues = await tryRemove(connections, ended, bounds)
-  // A login may have taken longer than both looks to show up.
-  const late = await endSessions(connections, oidsOf(ended), lastLook, 1)
-
-  for (const { oid, name } of closed) {
-    const error = alive.get(oid) ?? late.get(oid)
-    const residue = residues.get(oid)
-    if (error !== undefined) open(name, error)
-    else if (residue !== undefined) outcomes.set(name, { access: 'ended', removed: false, residue })
+  const idle = new Set(await dropIdle(connections, found, bounds))
+  // A login that was under way when its role was dropped shows up as a session of a role that is not there.
+  const late = await endSessions(connections, oidsOf([...idle]), bounds)
+  for (const { oid, name } of idle) {
+    const error = late.get(oid)
+    if (error !== undefined) outcomes.set(name, { access: 'open', error })
   }
+
+  const used = found.filter((role) => !idle.has(role))
+  const first = await closeRoles(connections, used, bounds)
+  await finish(first)
+  await finish(await closeForcibly(connections, [...first.refused.keys()], bounds))
   return outcomes
 }
 

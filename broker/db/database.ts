@@ -77,7 +77,9 @@ export function openDatabase(options: DatabaseOptions): Database {
     idleTimeoutMillis: 30_000,
   })
   // Without a listener, an idle connection that the server closes would end the process.
-  pool.on('error', (error) => options.logger.warn({ err: error }, 'store connection lost'))
+  pool.on('error', (error) => {
+    if (!pool.ending) options.logger.warn({ err: error }, 'store connection lost')
+  })
 
   async function attempt<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const client = await pool.connect().catch((error: unknown) => {

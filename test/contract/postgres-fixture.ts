@@ -52,7 +52,8 @@ export function newStoreId(): string {
 /** The SQL that the adapter's README tells people to run, for the version of this server. */
 async function leastPrivilegeSql(version: number): Promise<string> {
   const readme = await readFile(new URL('../../adapters/postgres/README.md', import.meta.url), 'utf8')
-  const heading = version >= 160_000 ? '### PostgreSQL 16 and newer' : '### PostgreSQL 14 and 15'
+  const major = Math.floor(version / 10_000)
+  const heading = major >= 16 ? '### PostgreSQL 16 and newer\n' : `### PostgreSQL ${major}\n`
   const block = readme.split(heading)[1]?.match(/```sql\n([^]*?)```/)?.[1]
   if (block === undefined) throw new Error(`the README has no SQL below "${heading}"`)
   return block
