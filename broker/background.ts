@@ -7,6 +7,10 @@ export interface Background {
   readonly stopping: AbortSignal
   /** Starts `work`; an error of it is logged under `what`. */
   start(what: string, work: (stopping: AbortSignal) => Promise<void>): void
+  /** Keeps a shutdown waiting for `work`, which somebody else looks at. */
+  track(work: Promise<unknown>): void
+  /** Says that the end has come: loops stop, waits return. */
+  announceStop(): void
   /** Tells all work to stop and waits for it. */
   stop(): Promise<void>
 }
@@ -16,15 +20,25 @@ export function createBackground(logger: Logger): Background {
   // As many loops and waits as there are listen for it.
   setMaxListeners(0, controller.signal)
   const running = new Set<Promise<void>>()
+  const track = (work: Promise<unknown>): void => {
+    const settled: Promise<void> = work
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => running.delete(settled))
+    running.add(settled)
+  }
   return {
     stopping: controller.signal,
+    track,
+    announceStop: () => controller.abort(),
     start(what, work) {
-      const settled = work(controller.signal)
-        .catch((error: unknown) => {
+      track(
+        work(controller.signal).catch((error: unknown) => {
           if (!controller.signal.aborted) logger.error({ err: error, what }, 'background work failed')
-        })
-        .finally(() => running.delete(settled))
-      running.add(settled)
+        }),
+      )
     },
     async stop() {
       controller.abort()

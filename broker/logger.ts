@@ -30,9 +30,11 @@ interface LoggedError {
 
 /** These members and no other: what a library hangs on its errors (a connection, a request) is not for a log. */
 function loggedError(thrown: unknown, depth = 0): LoggedError {
-  if (!(thrown instanceof Error)) return { type: typeof thrown, message: 'something that is no error was thrown' }
+  if (!(thrown instanceof Error))
+    return { type: typeof thrown, message: 'something that is no error was thrown' }
   const code = 'code' in thrown && typeof thrown.code === 'string' ? { code: thrown.code } : {}
-  const cause = thrown.cause === undefined || depth >= 4 ? {} : { cause: loggedError(thrown.cause, depth + 1) }
+  const cause =
+    thrown.cause === undefined || depth >= 4 ? {} : { cause: loggedError(thrown.cause, depth + 1) }
   return { type: thrown.name, message: thrown.message, ...code, ...stackOf(thrown), ...cause }
 }
 

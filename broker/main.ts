@@ -151,6 +151,7 @@ export async function startBroker(options: StartOptions): Promise<Broker> {
     return {
       url: listener.url,
       async stop() {
+        core.background.announceStop()
         await listener.close(GRACE_MS)
         await open[Symbol.asyncDispose]()
       },

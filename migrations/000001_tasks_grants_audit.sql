@@ -73,6 +73,9 @@ create table taskgrant.idempotency_keys (
   key text not null,
   request_hash text not null,
   task_id uuid not null references taskgrant.tasks (id),
+  -- Changes with every try, so that an earlier one knows that a later one has taken over.
+  attempt_id uuid not null,
+  -- Every grant made under this key that may still be alive.
   grant_ids uuid[] not null,
   created_at timestamptz not null default now(),
   primary key (workload_issuer, workload_id, operation, key)

@@ -5,7 +5,7 @@ import { backoffMs, sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
 import { groupBy } from '../group-by.ts'
 import type { Task } from '../tasks/task.ts'
-import { settleGrants, startWithdrawal } from './grant-store.ts'
+import { startWithdrawal } from './grant-store.ts'
 import type { Grant, RevokeReason } from './grant.ts'
 import { withdrawGrants } from './withdraw-grants.ts'
 
@@ -58,9 +58,8 @@ async function recordAndWithdraw(
   { reason, errors, unsettled }: Discard,
 ): Promise<void> {
   const ids = grants.map((grant) => grant.id)
-  const settled = ids.filter((id) => unsettled?.has(id) !== true)
+  const settled = new Set(ids.filter((id) => unsettled?.has(id) !== true))
   const claimed = await core.db.transaction(async (session) => {
-    await settleGrants(session, settled)
     const started = await startWithdrawal(session, ids, reason, core.timing.withdrawLeaseSeconds)
     const failed = started.filter((grant) => errors?.get(grant.id) !== undefined)
     await recordEvents(
@@ -73,7 +72,7 @@ async function recordAndWithdraw(
   })
   // Those that an end or the reaper took meanwhile are withdrawn here as well: it may have come before the issue.
   const taken = grants.filter(({ id }) => !claimed.some((grant) => grant.id === id))
-  await withdrawGrants(core, [...claimed, ...taken], origin)
+  await withdrawGrants(core, [...claimed, ...taken], origin, settled)
 }
 
 async function revokeUnrecorded(core: Core, grants: readonly Grant[]): Promise<void> {

@@ -1,8 +1,8 @@
 import type { Caller } from '../caller.ts'
 import type { Core } from '../core.ts'
 import { BrokerError } from '../errors.ts'
-import { decide, onTask } from '../policy/authorize.ts'
-import { isOwner } from '../tasks/find-own-task.ts'
+import { decide, onTask, recordRefusal } from '../policy/authorize.ts'
+import { mayRead } from '../tasks/readable-task.ts'
 import { findTask } from '../tasks/task-store.ts'
 import { findGrant } from './grant-store.ts'
 import type { GrantOfTask } from './grant.ts'
@@ -12,8 +12,11 @@ export async function findVisibleGrant(core: Core, caller: Caller, grantId: stri
   const grant = await findGrant(core.db.auto, grantId)
   const task = grant === undefined ? undefined : await findTask(core.db.auto, grant.taskId)
   if (grant === undefined || task === undefined) throw grantNotFound()
-  if (!isOwner(task, caller.workload) && !decide(core, caller, 'readTask', onTask(task)).allowed)
+  if (!mayRead(core, caller, task)) {
+    const decision = decide(core, caller, 'readTask', onTask(task))
+    await recordRefusal(core, caller, decision, { taskId: task.id, grantId })
     throw grantNotFound()
+  }
   return { grant, task }
 }
 

@@ -1,7 +1,7 @@
 import type { Session } from '../db/database.ts'
 import { filtered, run, type Statement } from '../db/query.ts'
 import type { Grant, GrantState } from './grant.ts'
-import { grantColumnsOf, toGrant, type GrantRow } from './grant-row.ts'
+import { GRANT_COLUMNS, grantColumnsOf, toGrant, type GrantRow } from './grant-row.ts'
 
 export interface GrantFilter {
   readonly state?: GrantState | undefined
@@ -54,13 +54,52 @@ export async function countLiveGrants(session: Session): Promise<LiveCount[]> {
 }
 
 const UNFINISHED: Statement = {
-  text: `select count(*)::integer as grants from taskgrant.grants where id = any($1::uuid[]) and state <> 'revoked'`,
+  text: `select id from taskgrant.grants where id = any($1::uuid[]) and state <> 'revoked'`,
 }
 
-/** How many of these grants may still open something. */
-export async function countUnfinished(session: Session, grantIds: readonly string[]): Promise<number> {
-  const [row] = await run<{ grants: number }>(session, UNFINISHED, [grantIds])
+/** Which of these grants may still open something. */
+export async function unfinishedGrants(session: Session, grantIds: readonly string[]): Promise<string[]> {
+  return (await run<{ id: string }>(session, UNFINISHED, [grantIds])).map(({ id }) => id)
+}
+
+const OUTSTANDING: Statement = {
+  text: `select ${GRANT_COLUMNS} from taskgrant.grants
+    where task_id = $1 and state <> 'revoked' order by id limit $2`,
+}
+
+/** The grants of a task that may still open something. */
+export async function outstandingGrants(session: Session, taskId: string, limit: number): Promise<Grant[]> {
+  return (await run<GrantRow>(session, OUTSTANDING, [taskId, limit])).map(toGrant)
+}
+
+/** Whose grants are counted: of a workload, of a user, of a resource, or all. */
+export interface LiveFilter {
+  readonly workload?: string | undefined
+  readonly onBehalfOf?: string | undefined
+  readonly resource?: string | undefined
+}
+
+/** How many grants that were asked for before `moment` may still open something, whoever withdraws them. */
+export async function countOutstanding(session: Session, filter: LiveFilter, moment: Date): Promise<number> {
+  const { where, values } = filtered([
+    ['g.requested_at <= ?', moment],
+    ['t.workload_id = ?', filter.workload],
+    [`t.on_behalf_of ->> 'id' = ?`, filter.onBehalfOf],
+    ['g.resource = ?', filter.resource],
+  ])
+  const text = `select count(*)::integer as grants
+    from taskgrant.grants as g join taskgrant.tasks as t on t.id = g.task_id
+    where g.state <> 'revoked' and ${where}`
+  const [row] = await run<{ grants: number }>(session, { text }, values)
   return row?.grants ?? 0
+}
+
+const NOW: Statement = { text: 'select now() as now' }
+
+/** The one clock that decides. */
+export async function storeNow(session: Session): Promise<Date> {
+  const [row] = await run<{ now: Date }>(session, NOW)
+  return row?.now ?? new Date()
 }
 
 const OWNED: Statement = {

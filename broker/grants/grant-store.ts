@@ -155,15 +155,6 @@ export async function startWithdrawalOfResource(
   return (await run<GrantRow>(session, WITHDRAW_OF_RESOURCE, [resource, reason, 0, limit])).map(toGrant)
 }
 
-const SETTLE: Statement = {
-  text: `update taskgrant.grants set settles_at = null where id = any($1::uuid[]) and state <> 'revoked'`,
-}
-
-/** Says that no issue of these grants is on its way any more: their next withdrawal is final. */
-export async function settleGrants(session: Session, grantIds: readonly string[]): Promise<void> {
-  await run(session, SETTLE, [grantIds])
-}
-
 const CLAIM_DUE: Statement = {
   name: 'grants.claim-due',
   text: `with due as (
@@ -193,17 +184,24 @@ export async function claimDueGrants(
 }
 
 const EXTEND: Statement = {
-  text: `with task as materialized (
-      select t.expires_at from taskgrant.tasks as t
-      where t.id = (select task_id from taskgrant.grants where id = $1) and t.state = 'open' and t.expires_at > now()
+  text: `with before as materialized (
+      select id, task_id, expires_at from taskgrant.grants
+      where id = $1 and state = 'active' and expires_at > now() for update
     ), until as (
-      select least(expires_at, now() + make_interval(secs => $2)) as moment from task
+      select before.id, before.expires_at as previous,
+        greatest(before.expires_at, least(t.expires_at, now() + make_interval(secs => $2))) as moment
+      from before join taskgrant.tasks as t on t.id = before.task_id
+      where t.id = (select task_id from before) and t.state = 'open' and t.expires_at > now()
     )
-    update taskgrant.grants as g
-    set expires_at = greatest(g.expires_at, until.moment), due_at = greatest(g.expires_at, until.moment)
-    from until
-    where g.id = $1 and g.state = 'active' and g.expires_at > now()
-    returning ${grantColumnsOf('g')}`,
+    update taskgrant.grants as g set expires_at = until.moment, due_at = until.moment
+    from until where g.id = $1 and g.id = until.id
+    returning ${grantColumnsOf('g')}, until.previous`,
+}
+
+export interface Extended {
+  readonly grant: Grant
+  /** When it was to end before. */
+  readonly previous: Date
 }
 
 /**
@@ -214,9 +212,9 @@ export async function extendGrant(
   session: Session,
   grantId: string,
   ttlSeconds: number,
-): Promise<Grant | undefined> {
-  const [row] = await run<GrantRow>(session, EXTEND, [grantId, ttlSeconds])
-  return row === undefined ? undefined : toGrant(row)
+): Promise<Extended | undefined> {
+  const [row] = await run<GrantRow & { previous: Date }>(session, EXTEND, [grantId, ttlSeconds])
+  return row === undefined ? undefined : { grant: toGrant(row), previous: row.previous }
 }
 
 const RESTORE_EXPIRY: Statement = {

@@ -3,17 +3,15 @@ import { originOf, type Caller } from '../caller.ts'
 import type { Core } from '../core.ts'
 import type { Session } from '../db/database.ts'
 import { BrokerError } from '../errors.ts'
-import { lockEarlierAttempt, rememberAttempt, replaceAttempt } from '../tasks/idempotency-store.ts'
 import type { Idempotency } from '../tasks/idempotency.ts'
-import { requireSameRequest } from '../tasks/idempotency.ts'
+import { recordOnce, type RecordedIntent } from '../tasks/record-once.ts'
 import { findOwnTask } from '../tasks/find-own-task.ts'
 import type { Task } from '../tasks/task.ts'
 import { discardGrants } from './discard-grants.ts'
-import { insertPendingGrants, startWithdrawal } from './grant-store.ts'
+import { insertPendingGrants } from './grant-store.ts'
 import type { Grant } from './grant.ts'
 import { mintGrants, type MintedGrant, type PlannedGrant } from './mint-grants.ts'
 import { planGrants, type GrantWish } from './plan-grants.ts'
-import { withdrawEarlier } from './supersede.ts'
 
 /**
  * Issues one more grant in an open task. Step 1, who asks, was answered before.
@@ -26,7 +24,7 @@ export async function issueGrant(
   taskId: string,
   wish: GrantWish,
   idempotency?: Idempotency,
-): Promise<MintedGrant> {
+): Promise<{ readonly task: Task; readonly minted: MintedGrant }> {
   const origin = originOf(caller)
   const task = await findOwnTask(core, caller, taskId)
   if (task.state !== 'open') throw notOpen()
@@ -47,7 +45,7 @@ export async function issueGrant(
     await discardGrants(core, task, [minted.grant], origin, { reason: 'caller_gone' })
     throw new BrokerError('task_not_open', 'the caller has gone')
   }
-  return minted
+  return { task, minted }
 }
 
 function notOpen(): BrokerError {
@@ -75,40 +73,18 @@ async function recordIntent(
     return inserted
   }
   if (idempotency === undefined) return insert(core.db.auto)
-
-  const { key, requestHash } = idempotency
-  const operation = `addGrant:${task.id}` as const
-  const grantIds = rows.map(({ id }) => id)
-  const recorded = await core.db.transaction(async (session) => {
-    const earlier = await lockEarlierAttempt(session, task.owner, operation, key)
-    if (earlier === undefined) {
-      const pending = await insert(session)
-      await rememberAttempt(session, {
-        owner: task.owner,
-        operation,
-        key,
-        requestHash,
-        taskId: task.id,
-        grantIds,
-      })
-      return { pending, earlierIds: [], claimed: [] }
-    }
-    requireSameRequest(earlier, requestHash)
-    const claimed = await startWithdrawal(
-      session,
-      earlier.grantIds,
-      'superseded',
-      core.timing.withdrawLeaseSeconds,
-    )
-    const pending = await insert(session)
-    await replaceAttempt(session, task.owner, operation, key, grantIds)
-    return { pending, earlierIds: earlier.grantIds, claimed }
+  const record = async (session: Session): Promise<RecordedIntent> => ({
+    task,
+    pending: await insert(session),
   })
-  try {
-    await withdrawEarlier(core, recorded.claimed, recorded.earlierIds, origin)
-  } catch (error) {
-    await discardGrants(core, task, recorded.pending, origin, { reason: 'issue_failed' })
-    throw error
-  }
-  return recorded.pending
+  const { pending } = await recordOnce(core, {
+    owner: task.owner,
+    operation: `addGrant:${task.id}`,
+    idempotency,
+    grantIds: rows.map(({ id }) => id),
+    origin,
+    first: record,
+    again: record,
+  })
+  return pending
 }

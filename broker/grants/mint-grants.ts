@@ -70,7 +70,7 @@ async function issueOnBackend(core: Core, planned: PlannedGrant, grant: Grant): 
   const issueBefore = new Date(grant.requestedAt.getTime() + issueTimeoutMs)
   const stop = core.metrics.issueSeconds.startTimer({ resource: grant.resource })
   try {
-    const request = { ...planned.plan, expiresAt: grant.expiresAt, issueBefore }
+    const request = { ...planned.plan, taskId: grant.taskId, expiresAt: grant.expiresAt, issueBefore }
     return await callAdapter(issueTimeoutMs, (call) =>
       planned.resource.adapter.issue(request, grant.handle, call),
     )
@@ -122,7 +122,7 @@ function messageOfAttempt(attempt: PromiseSettledResult<Issued> | undefined): st
   return attempt.reason instanceof AdapterError ? attempt.reason.message : 'the adapter failed unexpectedly'
 }
 
-function toBrokerError(reason: unknown): BrokerError {
+export function toBrokerError(reason: unknown): BrokerError {
   if (reason instanceof BrokerError) return reason
   if (!(reason instanceof AdapterError)) {
     return new BrokerError('internal', 'the credential could not be made', { cause: reason })

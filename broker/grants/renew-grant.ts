@@ -9,7 +9,8 @@ import { decide, refuse } from '../policy/authorize.ts'
 import { isOwner } from '../tasks/find-own-task.ts'
 import type { Task } from '../tasks/task.ts'
 import { findVisibleGrant } from './find-grant.ts'
-import { extendGrant, findGrant, restoreExpiry } from './grant-store.ts'
+import { extendGrant, findGrant, restoreExpiry, type Extended } from './grant-store.ts'
+import { toBrokerError } from './mint-grants.ts'
 import type { Grant } from './grant.ts'
 import { questionContext } from './plan-grants.ts'
 
@@ -18,7 +19,7 @@ const ROUNDS = 5
 
 /**
  * Moves the end of an active grant, within what policy, the access and the task allow. The store is told first, so
- * that the credential never outlives its record; if the backend then refuses, the record goes back.
+ * that the credential never outlives its record; if the backend refuses for certain, the record goes back.
  *
  * @throws {BrokerError} `not_found`, `denied`, `not_renewable`, `backend_…`, `store_unavailable`
  */
@@ -51,21 +52,21 @@ export async function renewGrant(
   const ttlSeconds = Math.min(asked, access.maxTtlSeconds, decision.maxTtlSeconds ?? Infinity)
   const origin = originOf(caller)
   const extended = await core.db.transaction(async (session) => {
-    const row = await extendGrant(session, grantId, ttlSeconds)
-    if (row === undefined) throw notActive()
-    const detail = { from: grant.expiresAt.toISOString(), to: row.expiresAt.toISOString() }
+    const moved = await extendGrant(session, grantId, ttlSeconds)
+    if (moved === undefined) throw notActive()
+    const { grant: row, previous } = moved
+    const detail = { from: previous.toISOString(), to: row.expiresAt.toISOString() }
     await recordEvents(session, [
       grantEvent('grant.renewed', origin, task, row, { ...decided(decision), detail }),
     ])
-    return row
+    return moved
   })
   try {
-    return await carryOut(core, extended)
+    return await carryOut(core, extended.grant)
   } catch (error) {
     if (!(error instanceof AdapterError)) throw error
-    await takeBack(core, caller, task, grant, extended, error)
-    const code = error.failure === 'failed' ? 'backend_failed' : 'backend_unavailable'
-    throw new BrokerError(code, error.message, { cause: error })
+    await noteFailure(core, caller, task, extended, error)
+    throw toBrokerError(error)
   }
 }
 
@@ -91,17 +92,20 @@ async function carryOut(core: Core, extended: Grant): Promise<Grant> {
   })
 }
 
-async function takeBack(
+/** The record goes back unless the backend may have been told after all, or somebody has moved the end since. */
+async function noteFailure(
   core: Core,
   caller: Caller,
   task: Task,
-  before: Grant,
-  extended: Grant,
+  { grant, previous }: Extended,
   error: AdapterError,
 ): Promise<void> {
   await core.db.transaction(async (session) => {
-    await restoreExpiry(session, extended.id, extended.expiresAt, before.expiresAt)
-    const about = { error: error.message, detail: { to: before.expiresAt.toISOString() } }
-    await recordEvents(session, [grantEvent('grant.renew_failed', originOf(caller), task, before, about)])
+    if (error.settled) await restoreExpiry(session, grant.id, grant.expiresAt, previous)
+    const about = {
+      error: error.message,
+      detail: { settled: error.settled, previous: previous.toISOString() },
+    }
+    await recordEvents(session, [grantEvent('grant.renew_failed', originOf(caller), task, grant, about)])
   })
 }

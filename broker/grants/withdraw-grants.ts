@@ -27,6 +27,7 @@ export interface WithdrawalSummary {
  * records what came of it. Backends work side by side, so that one that is dead delays its own grants only. A failed
  * attempt is recorded too and is due again later; nothing is thrown for it.
  *
+ * @param settled ids of grants whose issue has returned: their withdrawal is final at once
  * @throws {BrokerError} `store_unavailable` if the outcome could not be recorded: the claim runs out and the work
  * is done again, which is harmless
  */
@@ -34,10 +35,11 @@ export async function withdrawGrants(
   core: Core,
   grants: readonly Grant[],
   origin: Origin,
+  settled: ReadonlySet<string> = new Set(),
 ): Promise<WithdrawalSummary> {
   const perResource = groupBy(grants, (grant) => grant.resource)
   const summaries = await Promise.all(
-    [...perResource].map(([resource, own]) => withdrawFromResource(core, resource, own, origin)),
+    [...perResource].map(([resource, own]) => withdrawFromResource(core, resource, own, origin, settled)),
   )
   return summaries.flat().reduce(add, NOTHING)
 }
@@ -58,21 +60,19 @@ async function withdrawFromResource(
   resource: string,
   grants: readonly Grant[],
   origin: Origin,
+  settled: ReadonlySet<string>,
 ): Promise<WithdrawalSummary[]> {
   const summaries: WithdrawalSummary[] = []
   for (let start = 0; start < grants.length; start += core.timing.withdrawBatch) {
     const batch = grants.slice(start, start + core.timing.withdrawBatch)
     const outcomes = await revokeOnBackend(core, resource, batch)
-    summaries.push(await record(core, outcomes, origin))
+    const told = outcomes.map((outcome) => ({ ...outcome, settled: settled.has(outcome.grantId) }))
+    summaries.push(await record(core, told, origin))
   }
   return summaries
 }
 
-async function revokeOnBackend(
-  core: Core,
-  resource: string,
-  grants: readonly Grant[],
-): Promise<WithdrawalOutcome[]> {
+async function revokeOnBackend(core: Core, resource: string, grants: readonly Grant[]): Promise<Outcome[]> {
   const adapter = core.resources.get(resource)?.adapter
   if (adapter === undefined) {
     // Another broker of this store serves it: hand it over at once.
@@ -89,12 +89,14 @@ async function revokeOnBackend(
   }
 }
 
-function failedOutcome(grant: Grant, error: string): WithdrawalOutcome {
+type Outcome = Omit<WithdrawalOutcome, 'settled'>
+
+function failedOutcome(grant: Grant, error: string): Outcome {
   const retryMs = backoffMs(grant.attempts + 1, OPEN_RETRY.firstMs, OPEN_RETRY.capMs)
   return { grantId: grant.id, accessEnded: false, residue: undefined, error, retrySeconds: retryMs / 1000 }
 }
 
-function toOutcome(grant: Grant, revoked: Revoked | undefined): WithdrawalOutcome {
+function toOutcome(grant: Grant, revoked: Revoked | undefined): Outcome {
   if (revoked === undefined) return failedOutcome(grant, 'the adapter said nothing about this grant')
   if (revoked.access === 'open') return failedOutcome(grant, revoked.error.message)
   const ended = { grantId: grant.id, accessEnded: true, error: undefined }

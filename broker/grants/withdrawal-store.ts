@@ -7,6 +7,8 @@ import { grantColumnsOf, toGrant, type GrantRow } from './grant-row.ts'
 export interface WithdrawalOutcome {
   readonly grantId: string
   readonly accessEnded: boolean
+  /** No issue of this grant is on its way any more: whoever says so has seen it return. */
+  readonly settled: boolean
   readonly residue: string | undefined
   readonly error: string | undefined
   /** When to try again, if there is anything left to do. */
@@ -27,10 +29,10 @@ const RECORD: Statement = {
   name: 'grants.record-withdrawals',
   text: `with outcome as (
       select * from jsonb_to_recordset($1::jsonb)
-        as o (id uuid, access_ended boolean, residue text, error text, retry_seconds double precision)
+        as o (id uuid, access_ended boolean, settled boolean, residue text, error text, retry_seconds double precision)
     ), before as materialized (
       select g.id, g.state, g.stuck, g.removed_at,
-        o.access_ended and coalesce(g.settles_at <= now(), true) as final, o.residue, o.error, o.retry_seconds
+        o.access_ended and (o.settled or coalesce(g.settles_at <= now(), true)) as final, o.residue, o.error, o.retry_seconds
       from taskgrant.grants as g join outcome as o on o.id = g.id
       where g.id = any($3::uuid[]) and g.state in ('revoking', 'revoked') and g.due_at is not null
       order by g.id for update of g
@@ -70,9 +72,10 @@ export async function recordWithdrawals(
   outcomes: readonly WithdrawalOutcome[],
   stuckAfterAttempts: number,
 ): Promise<RecordedWithdrawal[]> {
-  const values = outcomes.map(({ grantId, accessEnded, residue, error, retrySeconds }) => ({
+  const values = outcomes.map(({ grantId, accessEnded, settled, residue, error, retrySeconds }) => ({
     id: grantId,
     access_ended: accessEnded,
+    settled,
     residue,
     error,
     retry_seconds: retrySeconds,

@@ -7,7 +7,7 @@ import type { Caller } from '../caller.ts'
 import type { Core } from '../core.ts'
 import { BrokerError } from '../errors.ts'
 import type { Authenticator } from '../identity/authenticator.ts'
-import { createAdmission } from './admission.ts'
+import { createAdmission, type Kind } from './admission.ts'
 import { openapiDocument } from './openapi.ts'
 import { sendProblem } from './problems.ts'
 import { bearerOf, idempotencyKeyOf, jsonBodyOf, requestIdOf, traceIdOf, validated } from './read-request.ts'
@@ -16,6 +16,7 @@ import { administrationRoutes } from './routes/administration.ts'
 import { grantRoutes } from './routes/grants.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { taskRoutes } from './routes/tasks.ts'
+import { waitQuery } from './schemas.ts'
 
 const BODY_LIMIT = '128kb'
 
@@ -41,9 +42,11 @@ export function createApp(core: Core, authenticator: Authenticator, version: str
   app.use(express.json({ limit: BODY_LIMIT, inflate: false, type: 'application/json', strict: true }))
 
   for (const route of routes) {
-    app[route.method](expressPath(route), (request, response) =>
-      serve(core, authenticator, admission, route, request, response),
-    )
+    app[route.method](expressPath(route), async (request, response) => {
+      const serving = serve(core, authenticator, admission, route, request, response)
+      core.background.track(serving)
+      await serving
+    })
   }
   for (const path of new Set(routes.map(expressPath))) {
     const methods = routes
@@ -90,16 +93,34 @@ async function serve(
       'request',
     )
   })
-  using _place = admission.enter(route.mints === true)
-  const caller = route.public ? undefined : await identify(core, authenticator, request, response)
-  const input = {
+  if (route.public) {
+    await send(core, response, await route.handle(readInput(core, route, request, false), undefined))
+    return
+  }
+  using place = admission.enter(kindOf(route))
+  const caller = await identify(core, authenticator, request, response)
+  await send(core, response, await route.handle(readInput(core, route, request, place.mayWait), caller))
+}
+
+function kindOf(route: Route): Kind {
+  if (route.mints === true) return 'minting'
+  return route.query === waitQuery ? 'waiting' : 'plain'
+}
+
+function readInput(
+  core: Core,
+  route: Route,
+  request: Request,
+  mayWait: boolean,
+): Parameters<Route['handle']>[0] {
+  const query = route.query === waitQuery && !mayWait ? { ...request.query, waitSeconds: '0' } : request.query
+  return {
     core,
     params: validated(route.params, request.params, 'path'),
-    query: validated(route.query, request.query, 'query'),
+    query: validated(route.query, query, 'query'),
     body: validated(route.body, jsonBodyOf(request, request.body), 'body'),
     idempotencyKey: route.mints === true ? idempotencyKeyOf(request) : undefined,
   }
-  await send(core, response, await route.handle(input, caller))
 }
 
 async function identify(

@@ -40,13 +40,17 @@ export function mintedView(core: Core, { grant, credential }: MintedGrant): Reco
   return { grant: grantView(core, grant), credential: credential.reveal() }
 }
 
-/** A page of items that are ordered by `cursorOf`; there may be more if it is full. */
+/** A page of items that are ordered by `cursorOf`; there may be more if it is full. Only visible items are shown. */
 export function pageView<Item>(
   items: readonly Item[],
   limit: number,
   cursorOf: (item: Item) => unknown,
   view: (item: Item) => unknown,
+  isVisible: (item: Item) => boolean = () => true,
 ): Record<string, unknown> {
   const last = items.at(-1)
-  return { items: items.map(view), next: items.length < limit || last === undefined ? null : cursorOf(last) }
+  return {
+    items: items.filter(isVisible).map(view),
+    next: items.length < limit || last === undefined ? null : cursorOf(last),
+  }
 }

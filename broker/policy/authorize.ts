@@ -1,5 +1,5 @@
 import { recordEvents } from '../audit/audit-store.ts'
-import { decided, eventOf, workloadPerformer } from '../audit/event-of.ts'
+import { decided, eventOf } from '../audit/event-of.ts'
 import type { AuditEvent } from '../audit/event.ts'
 import { originOf, type Caller } from '../caller.ts'
 import type { Core } from '../core.ts'
@@ -34,21 +34,31 @@ export function decide(
   })
 }
 
-/** Records a refusal. @throws {BrokerError} always: `denied`, or `store_unavailable` if it cannot be recorded */
+/** Records a refusal. @throws {BrokerError} `store_unavailable` */
+export async function recordRefusal(
+  core: Core,
+  caller: Caller,
+  decision: Decision,
+  about: Partial<AuditEvent>,
+): Promise<void> {
+  const type = decision.action === 'requestGrant' ? 'grant.denied' : 'request.denied'
+  const { id, issuer, subject } = caller.workload
+  const event = eventOf(type, originOf(caller), {
+    ...decided(decision),
+    workload: { id, issuer, subject },
+    ...about,
+  })
+  await recordEvents(core.db.auto, [event])
+}
+
+/** Records a refusal, and refuses. @throws {BrokerError} always: `denied`, or `store_unavailable` */
 export async function refuse(
   core: Core,
   caller: Caller,
   decision: Decision,
   about: Partial<AuditEvent>,
 ): Promise<never> {
-  const type = about.resource === undefined ? 'request.denied' : 'grant.denied'
-  const workload = workloadPerformer(caller.workload)
-  const event = eventOf(type, originOf(caller), {
-    ...decided(decision),
-    ...(workload.kind === 'workload' ? { workload } : {}),
-    ...about,
-  })
-  await recordEvents(core.db.auto, [event])
+  await recordRefusal(core, caller, decision, about)
   throw new BrokerError('denied', `policy does not allow ${caller.workload.id} to ${decision.action}`, {
     details: { policies: decision.policies },
   })

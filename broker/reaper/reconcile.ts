@@ -1,5 +1,4 @@
-import type { Found } from '../adapter.ts'
-import { AdapterError } from '../adapter.ts'
+import { AdapterError, type Found, type Revoked } from '../adapter.ts'
 import { recordEvents } from '../audit/audit-store.ts'
 import { eventOf, type Origin } from '../audit/event-of.ts'
 import { callAdapter } from '../call.ts'
@@ -26,24 +25,37 @@ export async function reconcile(core: Core, resource: Resource): Promise<number>
     return all
   })
   let removed = 0
+  const left: string[] = []
   for (let start = 0; start < found.length; start += PAGE) {
-    removed += await removeOrphans(core, resource, found.slice(start, start + PAGE))
+    const page = await removeOrphans(core, resource, found.slice(start, start + PAGE))
+    removed += page.removed
+    left.push(...page.left)
+  }
+  if (left.length > 0) {
+    const message = `${left.length} orphans could not be removed: ${left[0]}`
+    throw new AdapterError('failed', message, { settled: false })
   }
   return removed
 }
 
-async function removeOrphans(core: Core, resource: Resource, found: readonly Found[]): Promise<number> {
+interface OrphanPage {
+  readonly removed: number
+  /** What is in the way, for each that is still there. */
+  readonly left: readonly string[]
+}
+
+async function removeOrphans(core: Core, resource: Resource, found: readonly Found[]): Promise<OrphanPage> {
   const owned = await ownedGrants(
     core.db.auto,
     found.map(({ grantId }) => grantId),
   )
   const orphans = found.filter(({ grantId }) => !owned.has(grantId))
-  if (orphans.length === 0) return 0
+  if (orphans.length === 0) return { removed: 0, left: [] }
   const handles = orphans.map(({ handle }) => handle)
   const outcomes = await callAdapter(core.timing.withdrawTimeoutMs, (call) =>
     resource.adapter.revoke(handles, call),
   )
-  const removed = orphans.filter((_, index) => outcomes[index]?.access === 'ended')
+  const removed = orphans.filter((_, index) => whatIsLeft(outcomes[index]) === undefined)
   await recordEvents(
     core.db.auto,
     removed.map(({ grantId, handle }) =>
@@ -57,10 +69,10 @@ async function removeOrphans(core: Core, resource: Resource, found: readonly Fou
     ),
   )
   core.metrics.orphansRemoved.inc({ resource: resource.name }, removed.length)
-  if (removed.length < orphans.length) {
-    throw new AdapterError('failed', `${orphans.length - removed.length} orphans could not be removed`, {
-      settled: false,
-    })
-  }
-  return removed.length
+  return { removed: removed.length, left: orphans.flatMap((_, index) => whatIsLeft(outcomes[index]) ?? []) }
+}
+
+function whatIsLeft(outcome: Revoked | undefined): string | undefined {
+  if (outcome?.access === 'ended') return outcome.removed ? undefined : outcome.residue
+  return outcome?.error.message ?? 'the adapter said nothing about it'
 }

@@ -1,5 +1,6 @@
 import { recordEvents } from '../audit/audit-store.ts'
 import { taskEvent, type Origin } from '../audit/event-of.ts'
+import { backoffMs, sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
 import { discardGrants } from '../grants/discard-grants.ts'
 import { startWithdrawalOfTasks } from '../grants/grant-store.ts'
@@ -9,39 +10,64 @@ import { forgetOpening } from './idempotency-store.ts'
 import { finishTasks, startEnding } from './task-store.ts'
 import type { Task } from './task.ts'
 
+export interface Opening {
+  readonly task: Task
+  /** Which try under an idempotency key it was; undefined without a key. */
+  readonly attemptId: string | undefined
+}
+
+type Reason = 'open_failed' | 'caller_gone'
+
 /**
  * Ends a task that its caller never received, with what was made for it. If a retry under the same idempotency key
- * has taken the task over, only this attempt's grants go. Never throws: what the store cannot be told now ends when
- * the task's time is over.
+ * has taken the task over, only this attempt's grants go. Never throws: while the store is away it is tried again.
  */
 export async function abandonTask(
   core: Core,
-  task: Task,
-  pending: readonly Grant[],
+  opening: Opening,
+  grants: readonly Grant[],
   origin: Origin,
-  reason: 'open_failed' | 'caller_gone',
+  reason: Reason,
 ): Promise<void> {
-  const ids = pending.map((grant) => grant.id)
   try {
-    const claimed = await core.db.transaction(async (session) => {
-      if (await forgetOpening(session, task.id, ids)) return undefined
-      const ending = await startEnding(session, [task.id], reason)
-      const grants = await startWithdrawalOfTasks(
-        session,
-        [task.id],
-        reason,
-        core.timing.withdrawLeaseSeconds,
-      )
-      const finished = await finishTasks(session, [task.id])
-      await recordEvents(session, [
-        ...ending.map((ended) => taskEvent('task.ending', origin, ended, { reason })),
-        ...finished.map((ended) => taskEvent('task.ended', origin, ended, { reason })),
-      ])
-      return grants
-    })
-    if (claimed !== undefined) await withdrawGrants(core, claimed, origin)
-    else await discardGrants(core, task, pending, origin, { reason })
+    await endOrDiscard(core, opening, grants, origin, reason)
   } catch (error) {
-    core.logger.error({ err: error, taskId: task.id }, 'an unopened task is not ended yet')
+    core.logger.error({ err: error, taskId: opening.task.id }, 'an unopened task is not ended yet')
+    core.background.start('abandon a task', async (stopping) => {
+      for (let attempt = 1; !stopping.aborted; attempt += 1) {
+        await sleep(backoffMs(attempt, 500, 30_000), stopping)
+        try {
+          await endOrDiscard(core, opening, grants, origin, reason)
+          return
+        } catch (again) {
+          core.logger.warn(
+            { err: again, taskId: opening.task.id, attempt },
+            'an unopened task is not ended yet',
+          )
+        }
+      }
+    })
   }
+}
+
+async function endOrDiscard(
+  core: Core,
+  { task, attemptId }: Opening,
+  grants: readonly Grant[],
+  origin: Origin,
+  reason: Reason,
+): Promise<void> {
+  const claimed = await core.db.transaction(async (session) => {
+    if (attemptId !== undefined && !(await forgetOpening(session, task.id, attemptId))) return undefined
+    const ending = await startEnding(session, [task.id], reason)
+    const started = await startWithdrawalOfTasks(session, [task.id], reason, core.timing.withdrawLeaseSeconds)
+    const finished = await finishTasks(session, [task.id])
+    await recordEvents(session, [
+      ...ending.map((ended) => taskEvent('task.ending', origin, ended, { reason })),
+      ...finished.map((ended) => taskEvent('task.ended', origin, ended, { reason })),
+    ])
+    return started
+  })
+  if (claimed === undefined) await discardGrants(core, task, grants, origin, { reason })
+  else await withdrawGrants(core, claimed, origin)
 }

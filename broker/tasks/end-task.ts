@@ -3,11 +3,13 @@ import { decided, taskEvent } from '../audit/event-of.ts'
 import { originOf, type Caller } from '../caller.ts'
 import { settledWithin, sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
-import { grantsOfTask, startWithdrawalOfTasks } from '../grants/grant-store.ts'
+import { outstandingGrants } from '../grants/grant-overview-store.ts'
+import { startWithdrawalOfTasks } from '../grants/grant-store.ts'
 import type { Grant } from '../grants/grant.ts'
 import { withdrawGrants } from '../grants/withdraw-grants.ts'
 import { decide, onTask, refuse } from '../policy/authorize.ts'
-import { isOwner, taskNotFound } from './find-own-task.ts'
+import { taskNotFound } from './find-own-task.ts'
+import { requireReadable } from './readable-task.ts'
 import { findTask, finishTasks, startEnding } from './task-store.ts'
 import type { Task } from './task.ts'
 
@@ -40,8 +42,7 @@ export async function endTask(core: Core, caller: Caller, taskId: string, order:
   const action = order.kind === 'end' ? 'endTask' : 'revoke'
   const decision = decide(core, caller, action, onTask(task))
   if (!decision.allowed) {
-    if (!isOwner(task, caller.workload) && !decide(core, caller, 'readTask', onTask(task)).allowed)
-      throw taskNotFound()
+    await requireReadable(core, caller, task)
     await refuse(core, caller, decision, { taskId, purpose: task.purpose })
   }
   const deadline = Date.now() + order.waitSeconds * 1000
@@ -85,8 +86,7 @@ async function waitForEnd(core: Core, taskId: string, deadline: number): Promise
     if (task.state === 'ended') return { task, outstanding: [] }
     const left = deadline - Date.now()
     if (left <= 0 || core.background.stopping.aborted) {
-      const grants = await grantsOfTask(core.db.auto, taskId, MAX_OUTSTANDING)
-      return { task, outstanding: grants.filter((grant) => grant.state !== 'revoked') }
+      return { task, outstanding: await outstandingGrants(core.db.auto, taskId, MAX_OUTSTANDING) }
     }
     await sleep(Math.min(LOOK_AGAIN_MS, left), core.background.stopping)
   }

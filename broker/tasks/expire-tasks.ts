@@ -1,5 +1,6 @@
 import { recordEvents } from '../audit/audit-store.ts'
 import { taskEvent, type Origin } from '../audit/event-of.ts'
+import type { AuditEvent } from '../audit/event.ts'
 import type { Core } from '../core.ts'
 import type { Session } from '../db/database.ts'
 import { startWithdrawalOfTasks } from '../grants/grant-store.ts'
@@ -10,18 +11,23 @@ import {
   lockExpiredHolder,
   startEnding,
 } from './task-store.ts'
-import type { Owner } from './task.ts'
+import type { Owner, Task } from './task.ts'
 
 export const REAPER: Origin = { performedBy: { kind: 'broker', part: 'reaper' } }
 
 async function expire(session: Session, ids: readonly string[]): Promise<number> {
   const tasks = await startEnding(session, ids, 'expired')
   await startWithdrawalOfTasks(session, ids, 'task_expired', 0)
-  await recordEvents(
-    session,
-    tasks.map((task) => taskEvent('task.expired', REAPER, task, { reason: 'expired' })),
-  )
+  const finished = await finishTasks(session, ids)
+  await recordEvents(session, [
+    ...tasks.map((task) => taskEvent('task.expired', REAPER, task, { reason: 'expired' })),
+    ...ended(finished),
+  ])
   return tasks.length
+}
+
+function ended(tasks: readonly Task[]): AuditEvent[] {
+  return tasks.map((task) => taskEvent('task.ended', REAPER, task, { reason: task.endReason ?? undefined }))
 }
 
 /** Takes up to `limit` open tasks whose time is over into `ending`; their grants are due at once. */
@@ -44,10 +50,7 @@ export async function expireHolderOfKey(core: Core, owner: Owner, key: string): 
 export async function finishEmptyTasks(core: Core, limit: number): Promise<number> {
   return core.db.transaction(async (session) => {
     const finished = await finishTasks(session, await chooseFinishedTasks(session, limit))
-    await recordEvents(
-      session,
-      finished.map((task) => taskEvent('task.ended', REAPER, task, { reason: task.endReason ?? undefined })),
-    )
+    await recordEvents(session, ended(finished))
     return finished.length
   })
 }

@@ -12,24 +12,35 @@ export interface Attempt {
   /** Tells a retry from another request under the same key. */
   readonly requestHash: string
   readonly taskId: string
+  readonly attemptId: string
   readonly grantIds: readonly string[]
 }
 
 export interface EarlierAttempt {
   readonly requestHash: string
+  readonly attemptId: string
   readonly taskId: string
   readonly grantIds: readonly string[]
 }
 
 const REMEMBER: Statement = {
   text: `insert into taskgrant.idempotency_keys
-      (workload_issuer, workload_id, operation, key, request_hash, task_id, grant_ids)
-    values ($1, $2, $3, $4, $5, $6, $7)`,
+      (workload_issuer, workload_id, operation, key, request_hash, task_id, attempt_id, grant_ids)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)`,
 }
 
 export async function rememberAttempt(session: Session, attempt: Attempt): Promise<void> {
-  const { owner, operation, key, requestHash, taskId, grantIds } = attempt
-  await run(session, REMEMBER, [owner.issuer, owner.id, operation, key, requestHash, taskId, grantIds])
+  const { owner, operation, key, requestHash, taskId, attemptId, grantIds } = attempt
+  await run(session, REMEMBER, [
+    owner.issuer,
+    owner.id,
+    operation,
+    key,
+    requestHash,
+    taskId,
+    attemptId,
+    grantIds,
+  ])
 }
 
 const LOCK_KEY: Statement = {
@@ -37,7 +48,7 @@ const LOCK_KEY: Statement = {
 }
 
 const FIND: Statement = {
-  text: `select request_hash, task_id, grant_ids from taskgrant.idempotency_keys
+  text: `select request_hash, task_id, attempt_id, grant_ids from taskgrant.idempotency_keys
     where workload_issuer = $1 and workload_id = $2 and operation = $3 and key = $4 for update`,
 }
 
@@ -50,51 +61,45 @@ export async function lockEarlierAttempt(
 ): Promise<EarlierAttempt | undefined> {
   const values = [owner.issuer, owner.id, operation, key]
   await run(session, LOCK_KEY, values)
-  const [row] = await run<{ request_hash: string; task_id: string; grant_ids: string[] }>(
+  const [row] = await run<{ request_hash: string; task_id: string; attempt_id: string; grant_ids: string[] }>(
     session,
     FIND,
     values,
   )
-  return row === undefined
-    ? undefined
-    : { requestHash: row.request_hash, taskId: row.task_id, grantIds: row.grant_ids }
+  if (row === undefined) return undefined
+  return {
+    requestHash: row.request_hash,
+    taskId: row.task_id,
+    attemptId: row.attempt_id,
+    grantIds: row.grant_ids,
+  }
 }
 
 const REPLACE: Statement = {
-  text: `update taskgrant.idempotency_keys set grant_ids = $5, created_at = now()
+  text: `update taskgrant.idempotency_keys set attempt_id = $5, grant_ids = $6, created_at = now()
     where workload_issuer = $1 and workload_id = $2 and operation = $3 and key = $4`,
 }
 
-/** Notes that a retry took the place of the earlier attempt. */
+/** Notes that a retry takes the place of the earlier attempts. */
 export async function replaceAttempt(
   session: Session,
-  owner: Owner,
-  operation: Operation,
-  key: string,
-  grantIds: readonly string[],
+  attempt: Omit<Attempt, 'requestHash' | 'taskId'>,
 ): Promise<void> {
-  await run(session, REPLACE, [owner.issuer, owner.id, operation, key, grantIds])
+  const { owner, operation, key, attemptId, grantIds } = attempt
+  await run(session, REPLACE, [owner.issuer, owner.id, operation, key, attemptId, grantIds])
 }
 
 const FORGET: Statement = {
-  text: `with forgotten as (
-      delete from taskgrant.idempotency_keys where task_id = $1 and grant_ids = $2::uuid[] returning 1
-    )
-    select (select count(*) from forgotten) = 0
-      and exists (select from taskgrant.idempotency_keys where task_id = $1 and operation = 'openTask') as superseded`,
+  text: `delete from taskgrant.idempotency_keys
+    where task_id = $1 and operation = 'openTask' and attempt_id = $2 returning task_id`,
 }
 
 /**
- * Forgets a failed attempt to open a task. Answers true if a retry has taken its place meanwhile: then the task is
+ * Forgets a failed attempt to open a task. Answers false if a retry has taken its place meanwhile: then the task is
  * the retry's, and must live on.
  */
-export async function forgetOpening(
-  session: Session,
-  taskId: string,
-  grantIds: readonly string[],
-): Promise<boolean> {
-  const [row] = await run<{ superseded: boolean }>(session, FORGET, [taskId, grantIds])
-  return row?.superseded ?? false
+export async function forgetOpening(session: Session, taskId: string, attemptId: string): Promise<boolean> {
+  return (await run(session, FORGET, [taskId, attemptId])).length > 0
 }
 
 const PRUNE: Statement = {

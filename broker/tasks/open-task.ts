@@ -6,19 +6,16 @@ import type { Core } from '../core.ts'
 import type { Session } from '../db/database.ts'
 import { violated } from '../db/store-error.ts'
 import { BrokerError } from '../errors.ts'
-import { discardGrants } from '../grants/discard-grants.ts'
-import { insertPendingGrants, startWithdrawal } from '../grants/grant-store.ts'
-import type { Grant } from '../grants/grant.ts'
+import { insertPendingGrants } from '../grants/grant-store.ts'
 import { mintGrants, type MintedGrant, type PlannedGrant } from '../grants/mint-grants.ts'
 import { planGrants, questionContext, type GrantWish } from '../grants/plan-grants.ts'
-import { withdrawEarlier } from '../grants/supersede.ts'
 import type { Delegation } from '../identity/workload.ts'
 import { decide, refuse } from '../policy/authorize.ts'
 import type { Decision } from '../policy/policy-engine.ts'
 import { abandonTask } from './abandon-task.ts'
 import { expireHolderOfKey } from './expire-tasks.ts'
-import { lockEarlierAttempt, rememberAttempt, replaceAttempt } from './idempotency-store.ts'
-import { requireSameRequest, type Idempotency } from './idempotency.ts'
+import { recordOnce, type RecordedIntent } from './record-once.ts'
+import type { Idempotency } from './idempotency.ts'
 import { findOpenTaskByKey, findTask, insertTask, OPEN_KEY_INDEX, type NewTask } from './task-store.ts'
 import type { Owner, Task } from './task.ts'
 
@@ -32,6 +29,8 @@ export interface TaskWish {
 
 export interface OpenedTask {
   readonly task: Task
+  /** Which try under an idempotency key it is. */
+  readonly attemptId: string | undefined
   readonly grants: readonly MintedGrant[]
 }
 
@@ -50,20 +49,27 @@ export async function openTask(
 ): Promise<OpenedTask> {
   const { newTask, decision } = await planTask(core, caller, wish, delegation)
   const planned = await planGrants(core, caller, newTask, newTask.ttlSeconds, wish.grants)
-  const { task, pending } = await recordIntent(core, caller, newTask, decision, planned, idempotency)
+  const { task, pending, attemptId } = await recordIntent(
+    core,
+    caller,
+    newTask,
+    decision,
+    planned,
+    idempotency,
+  )
   const origin = originOf(caller)
   let grants: MintedGrant[]
   try {
     grants = await mintGrants(core, task, planned, pending, origin)
   } catch (error) {
-    await abandonTask(core, task, pending, origin, 'open_failed')
+    await abandonTask(core, { task, attemptId }, pending, origin, 'open_failed')
     throw error
   }
   if (caller.gone.aborted) {
-    await abandonTask(core, task, pending, origin, 'caller_gone')
+    await abandonTask(core, { task, attemptId }, pending, origin, 'caller_gone')
     throw new BrokerError('task_not_open', 'the caller has gone')
   }
-  return { task, grants }
+  return { task, attemptId, grants }
 }
 
 async function planTask(
@@ -93,11 +99,6 @@ async function planTask(
   return { newTask: { ...facts, ttlSeconds }, decision }
 }
 
-interface Recorded {
-  readonly task: Task
-  readonly pending: readonly Grant[]
-}
-
 async function recordIntent(
   core: Core,
   caller: Caller,
@@ -105,7 +106,7 @@ async function recordIntent(
   decision: Decision,
   planned: readonly PlannedGrant[],
   idempotency: Idempotency | undefined,
-): Promise<Recorded> {
+): Promise<RecordedIntent & { readonly attemptId: string | undefined }> {
   const origin = originOf(caller)
   const { settleSeconds } = core.timing
   const rows = planned.map(({ row }) => row)
@@ -120,53 +121,29 @@ async function recordIntent(
         detail: { ttlSeconds: row.ttlSeconds },
       }),
     )
-  const insert = async (session: Session): Promise<Recorded> => {
+  const first = async (session: Session): Promise<RecordedIntent> => {
     const { task, grants } = await insertTask(session, newTask, rows, settleSeconds, [
       opened,
       ...requested(newTask),
     ])
-    core.metrics.tasksOpened.inc()
     return { task, pending: grants }
   }
-  if (idempotency === undefined) return retryingKey(core, newTask, async () => insert(core.db.auto))
-  const { key, requestHash } = idempotency
-  const grantIds = rows.map(({ id }) => id)
-  const { owner } = newTask
-  const recorded = await retryingKey(core, newTask, () =>
-    core.db.transaction(async (session) => {
-      const earlier = await lockEarlierAttempt(session, owner, 'openTask', key)
-      if (earlier === undefined) {
-        const fresh = await insert(session)
-        const taskId = newTask.id
-        await rememberAttempt(session, { owner, operation: 'openTask', key, requestHash, taskId, grantIds })
-        return { ...fresh, earlierIds: [], claimed: [] }
-      }
-      requireSameRequest(earlier, requestHash)
-      const task = await findTask(session, earlier.taskId)
-      const claimed = await startWithdrawal(
-        session,
-        earlier.grantIds,
-        'superseded',
-        core.timing.withdrawLeaseSeconds,
-      )
-      const events = task === undefined ? [] : requested(task)
-      const pending = await insertPendingGrants(session, earlier.taskId, rows, settleSeconds, events)
-      if (task?.state !== 'open' || pending.length < rows.length) {
-        throw new BrokerError('task_not_open', 'the task of the first attempt is not open any more', {
-          details: { taskId: earlier.taskId },
-        })
-      }
-      await replaceAttempt(session, owner, 'openTask', key, grantIds)
-      return { task, pending, earlierIds: earlier.grantIds, claimed }
-    }),
-  )
-  try {
-    await withdrawEarlier(core, recorded.claimed, recorded.earlierIds, origin)
-  } catch (error) {
-    // The task stays: the next retry of the same call takes it over.
-    await discardGrants(core, recorded.task, recorded.pending, origin, { reason: 'issue_failed' })
-    throw error
+  const again = async (session: Session, taskId: string): Promise<RecordedIntent> => {
+    const task = await findTask(session, taskId)
+    const events = task === undefined ? [] : requested(task)
+    const pending = await insertPendingGrants(session, taskId, rows, settleSeconds, events)
+    if (task?.state === 'open' && pending.length === rows.length) return { task, pending }
+    throw new BrokerError('task_not_open', 'the task of the first try is not open any more', {
+      details: { taskId },
+    })
   }
+  const recorded = await retryingKey(core, newTask, async () => {
+    if (idempotency === undefined) return { ...(await first(core.db.auto)), attemptId: undefined }
+    const grantIds = rows.map(({ id }) => id)
+    const { owner } = newTask
+    return recordOnce(core, { owner, operation: 'openTask', idempotency, grantIds, origin, first, again })
+  })
+  if (recorded.task.id === newTask.id) core.metrics.tasksOpened.inc()
   return recorded
 }
 

@@ -91,16 +91,14 @@ describe('those who operate a broker', () => {
     await agent('POST', '/v1/tasks', { purpose: 'refused', grants: [{ ...wish, access: 'forbidden' }] })
     const denied = async (): Promise<unknown[]> =>
       (await admin('GET', '/v1/audit?type=grant.denied&limit=1000')).body.items
-    await expect
-      .poll(denied)
-      .toContainEqual(
-        expect.objectContaining({
-          purpose: 'refused',
-          decision: 'deny',
-          policies: ['no-secrets'],
-          access: 'forbidden',
-        }),
-      )
+    await expect.poll(denied).toContainEqual(
+      expect.objectContaining({
+        purpose: 'refused',
+        decision: 'deny',
+        policies: ['no-secrets'],
+        access: 'forbidden',
+      }),
+    )
     await agent('GET', '/v1/tasks', undefined, { Authorization: 'Bearer a.b.c' })
     const rejected = async (): Promise<unknown[]> =>
       (await admin('GET', '/v1/audit?type=identity.rejected')).body.items

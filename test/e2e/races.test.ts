@@ -124,6 +124,43 @@ describe('a backend that is away', () => {
     expect(await canLogIn(direct(uri))).toBe(false)
   })
 
+  it('never makes a retried call leave two live credentials, however often it failed meanwhile', async () => {
+    const body = { purpose: 'retry', grants: [SHOP] }
+    const ask = () => agent('POST', '/v1/tasks', body, { 'Idempotency-Key': 'again' })
+    const first = await ask()
+    const uri = direct(first.body.grants[0].credential.uri)
+    backend.mode = 'refuse'
+    backend.cut()
+    const refused = await Promise.all([ask(), ask()])
+    expect(refused.map(({ status }) => status).filter((status) => status < 400)).toEqual([])
+    expect(await canLogIn(uri)).toBe(true)
+    backend.mode = 'pass'
+    const answered = async (): Promise<number> => {
+      const retry = await ask()
+      if (retry.status === 201) expect(await canLogIn(direct(retry.body.grants[0].credential.uri))).toBe(true)
+      return retry.status
+    }
+    await expect.poll(answered, { timeout: 40_000 }).toBe(201)
+    expect(await canLogIn(uri)).toBe(false)
+    expect(await taskRoles(world.shopUrl, storeId)).toHaveLength(1)
+  }, 90_000)
+
+  it('is told by an order of revocation as long as access is open, whoever ended the task', async () => {
+    const { id, uri } = await openTask([SHOP])
+    backend.mode = 'refuse'
+    backend.cut()
+    expect((await agent('POST', `/v1/tasks/${id}/end?waitSeconds=0`)).status).toBe(202)
+    const admin = apiOf(broker.url, await world.token('admin-alert'))
+    const order = { workload: 'mcp-orders', reason: 'alert' }
+    const open = await admin('POST', '/v1/revocations?waitSeconds=1', order)
+    expect([open.status, open.body.outstanding]).toEqual([202, 1])
+    expect(await canLogIn(direct(uri))).toBe(true)
+    backend.mode = 'pass'
+    const ended = await admin('POST', '/v1/revocations?waitSeconds=30', order)
+    expect([ended.status, ended.body.outstanding]).toEqual([200, 0])
+    expect(await canLogIn(direct(uri))).toBe(false)
+  }, 60_000)
+
   it('does not hold up the end of the grants of others', async () => {
     const both = await agent('POST', '/v1/tasks', {
       purpose: 'two backends',

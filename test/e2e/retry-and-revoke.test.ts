@@ -85,6 +85,15 @@ describe('an order of revocation', () => {
     })
     expect(order.body).toMatchObject({ tasks: 1, grants: 1, outstanding: 0 })
     expect(await canLogIn(mine.uri)).toBe(false)
+    const trail = (await agent('GET', `/v1/tasks/${mine.id}/trail`)).body.items
+    expect(trail).toContainEqual(
+      expect.objectContaining({
+        type: 'revocation.ordered',
+        reason: 'left the company',
+        policies: ['admins'],
+        performedBy: expect.objectContaining({ id: 'admin-alert' }),
+      }),
+    )
     expect(await canLogIn(others.uri)).toBe(true)
   })
 

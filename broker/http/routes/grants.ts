@@ -2,11 +2,12 @@ import { findVisibleGrant } from '../../grants/find-grant.ts'
 import { listGrants } from '../../grants/grant-overview-store.ts'
 import { renewGrant } from '../../grants/renew-grant.ts'
 import { revokeGrant } from '../../grants/revoke-grant.ts'
+import { findTasks } from '../../tasks/task-store.ts'
+import { mayRead, ownerFilter } from '../../tasks/readable-task.ts'
 import * as answers from '../answer-schemas.ts'
 import { route, type Route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { grantView, pageView } from '../views.ts'
-import { ownerFilter } from './tasks.ts'
 
 export const grantRoutes: readonly Route[] = [
   route({
@@ -18,15 +19,18 @@ export const grantRoutes: readonly Route[] = [
     answers: { 200: { description: 'One page', schema: answers.pageOf(answers.grantAnswer) } },
     async handle({ core, query: { limit, after, ...filter } }, caller) {
       const grants = await listGrants(core.db.auto, { ...filter, ...ownerFilter(core, caller) }, after, limit)
-      return {
-        status: 200,
-        body: pageView(
-          grants,
-          limit,
-          (grant) => grant.id,
-          (grant) => grantView(core, grant),
-        ),
-      }
+      const tasks = await findTasks(core.db.auto, [...new Set(grants.map(({ taskId }) => taskId))])
+      const readable = new Set(
+        [...tasks.values()].filter((task) => mayRead(core, caller, task)).map(({ id }) => id),
+      )
+      const page = pageView(
+        grants,
+        limit,
+        (grant) => grant.id,
+        (grant) => grantView(core, grant),
+        (grant) => readable.has(grant.taskId),
+      )
+      return { status: 200, body: page }
     },
   }),
   route({

@@ -1,17 +1,14 @@
-import { BrokerError } from '../../errors.ts'
 import { discardGrants } from '../../grants/discard-grants.ts'
 import { grantsOfTask } from '../../grants/grant-store.ts'
 import { issueGrant } from '../../grants/issue-grant.ts'
 import { originOf, type Caller } from '../../caller.ts'
 import type { Core } from '../../core.ts'
-import { decide, onTask } from '../../policy/authorize.ts'
 import { abandonTask } from '../../tasks/abandon-task.ts'
 import { endTask, type EndOrder } from '../../tasks/end-task.ts'
-import { isOwner, taskNotFound } from '../../tasks/find-own-task.ts'
+import { mayRead, ownerFilter, readableTask } from '../../tasks/readable-task.ts'
 import { requestHashOf, type Idempotency } from '../../tasks/idempotency.ts'
 import { openTask } from '../../tasks/open-task.ts'
-import { findTask, listTasks } from '../../tasks/task-store.ts'
-import type { Task } from '../../tasks/task.ts'
+import { listTasks } from '../../tasks/task-store.ts'
 import { listTrail } from '../../audit/audit-store.ts'
 import { Secret } from '../../secret.ts'
 import type { Authenticator } from '../../identity/authenticator.ts'
@@ -24,21 +21,6 @@ const MAX_GRANTS = 10_000
 
 function idempotencyOf(key: string | undefined, request: unknown): Idempotency | undefined {
   return key === undefined ? undefined : { key, requestHash: requestHashOf(request) }
-}
-
-/** A task that the caller may read. Somebody else's is as good as none. */
-export async function readableTask(core: Core, caller: Caller, id: string): Promise<Task> {
-  const task = await findTask(core.db.auto, id)
-  if (task === undefined) throw taskNotFound()
-  if (!isOwner(task, caller.workload) && !decide(core, caller, 'readTask', onTask(task)).allowed)
-    throw taskNotFound()
-  return task
-}
-
-/** Callers see their own; those whom policy lets read all tasks see all. */
-export function ownerFilter(core: Core, caller: Caller): { owner?: { id: string; issuer: string } } {
-  if (decide(core, caller, 'readTask', { kind: 'broker' }).allowed) return {}
-  return { owner: { id: caller.workload.id, issuer: caller.workload.issuer } }
 }
 
 async function end(core: Core, caller: Caller, id: string, order: EndOrder): Promise<Answer> {
@@ -79,7 +61,7 @@ export function taskRoutes(authenticator: Authenticator): readonly Route[] {
         const delegation =
           onBehalfOf === undefined ? undefined : await authenticator.verifyUser(new Secret(onBehalfOf))
         const idempotency = idempotencyOf(idempotencyKey, { wish, delegation })
-        const { task, grants } = await openTask(core, caller, wish, delegation, idempotency)
+        const { task, attemptId, grants } = await openTask(core, caller, wish, delegation, idempotency)
         return {
           status: 201,
           headers: { Location: `/v1/tasks/${task.id}` },
@@ -87,7 +69,7 @@ export function taskRoutes(authenticator: Authenticator): readonly Route[] {
           undelivered: () =>
             abandonTask(
               core,
-              task,
+              { task, attemptId },
               grants.map(({ grant }) => grant),
               originOf(caller),
               'caller_gone',
@@ -104,7 +86,14 @@ export function taskRoutes(authenticator: Authenticator): readonly Route[] {
       answers: { 200: { description: 'One page', schema: answers.pageOf(answers.taskAnswer) } },
       async handle({ core, query: { limit, after, ...filter } }, caller) {
         const tasks = await listTasks(core.db.auto, { ...filter, ...ownerFilter(core, caller) }, after, limit)
-        return { status: 200, body: pageView(tasks, limit, (task) => task.id, taskView) }
+        const page = pageView(
+          tasks,
+          limit,
+          (task) => task.id,
+          taskView,
+          (task) => mayRead(core, caller, task),
+        )
+        return { status: 200, body: page }
       },
     }),
     route({
@@ -133,16 +122,19 @@ export function taskRoutes(authenticator: Authenticator): readonly Route[] {
       body: schemas.grantWish,
       answers: { 201: { description: 'The grant and its credential', schema: answers.mintedAnswer } },
       async handle({ core, params, body, idempotencyKey }, caller) {
-        const minted = await issueGrant(core, caller, params.id, body, idempotencyOf(idempotencyKey, body))
+        const { task, minted } = await issueGrant(
+          core,
+          caller,
+          params.id,
+          body,
+          idempotencyOf(idempotencyKey, body),
+        )
         return {
           status: 201,
           headers: { Location: `/v1/grants/${minted.grant.id}` },
           body: mintedView(core, minted),
-          undelivered: async () => {
-            const task = await findTask(core.db.auto, params.id)
-            if (task === undefined) throw new BrokerError('internal', 'the task of a grant is gone')
-            await discardGrants(core, task, [minted.grant], originOf(caller), { reason: 'caller_gone' })
-          },
+          undelivered: () =>
+            discardGrants(core, task, [minted.grant], originOf(caller), { reason: 'caller_gone' }),
         }
       },
     }),
