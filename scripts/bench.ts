@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { arch, cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { createServer } from 'node:net'
 import pg from 'pg'
 import { stringify } from 'yaml'
 import { startEmbeddedPostgres } from '../broker/db/embedded-postgres.ts'
@@ -41,11 +41,13 @@ try {
     access: { read: { memberOf: 'shop_reader', maxTtl: '1h' } },
   })
   const configFile = join(folder, 'taskgrant.yaml')
+  const port = await freePort()
   const { issuer: name, jwksFile } = issuer
   await writeFile(
     configFile,
     stringify({
-      listen: { port: 0 },
+      listen: { port },
+      log: { level: 'warn' },
       store: { url: postgres.url('store').reveal(), poolSize: 40 },
       issuers: [{ issuer: name, jwksFile, audience: 'taskgrant', workload: { id: 'sub' } }],
       policies: './policies',
@@ -53,9 +55,10 @@ try {
     }),
   )
   const broker = fork(join(packageRoot(), 'dist/broker/cli/main.js'), ['serve', '-c', configFile], {
-    silent: true,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
-  const url = await servingUrl(broker.stderr)
+  const url = `http://127.0.0.1:${port}`
+  await untilLive(url)
   const token = await issuer.sign({ subject: 'mcp-bench', use: 'workload', ttlSeconds: 3600 })
   using post = poster(url, token.reveal(), 64)
 
@@ -75,15 +78,23 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 
-async function servingUrl(stderr: NodeJS.ReadableStream | null): Promise<string> {
-  if (stderr === null) throw new Error('the broker has no standard error')
-  return new Promise((resolve, reject) => {
-    const lines = createInterface(stderr)
-    lines.on('line', (line) => {
-      const found = /"url":"([^"]+)"/.exec(line)?.[1]
-      if (found === undefined) console.error(line)
-      else resolve(found)
-    })
-    lines.once('close', () => reject(new Error('the broker ended')))
-  })
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const address = probe.address()
+  probe.close()
+  if (address === null || typeof address === 'string') throw new Error('no port is free')
+  return address.port
+}
+
+async function untilLive(url: string): Promise<void> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const live = await fetch(new URL('/livez', url)).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+    if (live) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error('the broker does not start')
 }

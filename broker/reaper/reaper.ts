@@ -9,6 +9,7 @@ import { runLane } from './lane.ts'
 import { reconcile } from './reconcile.ts'
 
 const TASK_BATCH = 500
+const LANES_PER_RESOURCE = 2
 const EVENT_BATCH = 2_000
 const IDEMPOTENCY_KEY_SECONDS = 24 * 3600
 const GAUGE_INTERVAL_MS = 5_000
@@ -40,10 +41,13 @@ export function startReaper(core: Core): void {
     pruneAttempts(core.db.auto, IDEMPOTENCY_KEY_SECONDS, TASK_BATCH),
   )
   for (const resource of core.resources.values()) {
-    repeat(core, `reap ${resource.name}`, reapIntervalMs, async () => {
-      const { claimed } = await runLane(core, resource.name)
-      return claimed === core.timing.withdrawBatch
-    })
+    // While one records what became of its batch, the other is at the backend with the next one.
+    for (let lane = 0; lane < LANES_PER_RESOURCE; lane += 1) {
+      repeat(core, `reap ${resource.name}`, reapIntervalMs, async () => {
+        const { claimed } = await runLane(core, resource.name)
+        return claimed === core.timing.withdrawBatch
+      })
+    }
     repeat(core, `reconcile ${resource.name}`, reconcileIntervalMs, async () => {
       await reconcile(core, resource)
     })
