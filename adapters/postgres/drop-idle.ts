@@ -1,5 +1,6 @@
 import type { Bounds } from './bounds.ts'
 import type { Connections } from './connections.ts'
+import { STARTING_BACKENDS } from './end-sessions.ts'
 import { ServerError } from './failure.ts'
 import { quoteIdentifier, quoteOids } from './quote.ts'
 import { chunksOf, oidsOf, type Role } from './role.ts'
@@ -9,9 +10,8 @@ const CHUNK = 100
 const LOCK_TIMEOUT_MS = 200
 
 /**
- * Drops the roles that nobody uses and nothing depends on, many in one statement: the usual end of a grant. With a
- * role its login and its memberships go at once, so that nothing has to be taken from it before. Gives those that are
- * gone; if something hinders a statement, its roles are left for the long way.
+ * Drops those of some closed roles that nobody uses and nothing depends on, many in one statement: the usual end of a
+ * grant. Gives those that are gone; if something hinders a statement, its roles are left for the long way.
  *
  * @throws {ServerError} if the server is out of reach
  */
@@ -33,10 +33,7 @@ export async function dropIdle(
   return gone
 }
 
-/**
- * None, unless the administrator may end the session of any user: a login that was under way becomes a session of a
- * role that is gone, which nobody can join any more to end it.
- */
+/** None while any backend is starting: it could be a login that was allowed before its role was closed. */
 async function findIdle(
   connections: Connections,
   roles: readonly Role[],
@@ -46,12 +43,9 @@ async function findIdle(
   const rows = await connections.withdraw<{ oid: number }>(
     `select r.oid from pg_roles as r
      where r.oid = any (${quoteOids(oidsOf(roles))})
-       and pg_has_role(current_user, 'pg_signal_backend', 'usage')
+       and not exists (${STARTING_BACKENDS})
        and not exists (select from pg_stat_activity as a where a.usesysid = r.oid)
        and not exists (select from pg_prepared_xacts as p where p.owner = r.rolname)
-       and not exists (
-         select from pg_auth_members as m join pg_roles as u on u.oid = m.member
-         where m.roleid = r.oid and u.rolname <> current_user)
        and not exists (
          select from pg_shdepend as d
          where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid)`,

@@ -44,31 +44,46 @@ export async function endSessionsOnce(
   bounds: Bounds,
 ): Promise<readonly number[]> {
   try {
-    const rows = await connections.withdraw<{ oid: number }>(
-      `select distinct usesysid as oid from pg_stat_activity where usesysid = any (${quoteOids(oids)})`,
-      bounds,
-    )
-    const alive = rows.map(({ oid }) => oid)
-    if (alive.length > 0) await connections.withdraw(terminateStatement(alive), bounds)
-    return alive
+    const sql = `${endStatement(oids)}; select current_setting('taskgrant.alive') as alive`
+    const [row] = await connections.withdraw<{ alive: string }>(sql, bounds)
+    const alive = row?.alive ?? ''
+    return alive === '' ? [] : [...new Set(alive.split(',').map(Number))]
   } catch (error) {
     if (error instanceof ServerError && error.isRefusal) return oids
     throw error
   }
 }
 
-/** Joining a role and ending its sessions are one transaction: in PostgreSQL 14 a role may expel its members. */
-function terminateStatement(oids: readonly number[]): string {
+/**
+ * Backends that have not told yet whose session they are. They show as holders of locks only, up to PostgreSQL 17. A
+ * client can stay like this for long after its login was allowed: `options=-c post_auth_delay=…` is anyone's to set.
+ */
+export const STARTING_BACKENDS = `
+  select pid from pg_locks where locktype = 'virtualxid' and pid is not null
+  except
+  select pid from pg_stat_activity where usesysid is not null or backend_type <> 'client backend'`
+
+/**
+ * Joining a role and ending its sessions are one transaction: in PostgreSQL 14 a role may expel its members. Which of
+ * the starting backends belong to a role shows by what the role itself may end: its own, and no others once it is a
+ * member of nothing.
+ */
+function endStatement(oids: readonly number[]): string {
   return doBlock(`
     declare
+      oids constant oid[] := ${quoteOids(oids)};
+      alive oid[] := '{}';
+      starting int[];
+      starting_pid int;
       item record;
     begin
       for item in
         select a.usesysid as oid, r.rolname, array_agg(a.pid) as pids
         from pg_stat_activity as a left join pg_roles as r on r.oid = a.usesysid
-        where a.usesysid = any (${quoteOids(oids)})
+        where a.usesysid = any (oids)
         group by a.usesysid, r.rolname
       loop
+        alive := alive || item.oid;
         begin
           if not pg_has_role(current_user, 'pg_signal_backend', 'usage') then
             ${joinRole('item.oid', 'item.rolname')}
@@ -79,6 +94,28 @@ function terminateStatement(oids: readonly number[]): string {
           when others then null;
         end;
       end loop;
+      starting := array(${STARTING_BACKENDS});
+      if cardinality(starting) > 0 then
+        for item in select oid, rolname from pg_roles where oid = any (oids) loop
+          begin
+            ${joinRole('item.oid', 'item.rolname')}
+            execute format('set local role %I', item.rolname);
+            foreach starting_pid in array starting loop
+              begin
+                if pg_terminate_backend(starting_pid) then
+                  alive := alive || item.oid;
+                end if;
+              exception
+                when insufficient_privilege then null;
+              end;
+            end loop;
+          exception
+            when others then alive := alive || item.oid;
+          end;
+          set local role none;
+        end loop;
+      end if;
+      perform set_config('taskgrant.alive', array_to_string(alive, ','), true);
     end`)
 }
 

@@ -18,11 +18,11 @@ export interface RevokeBounds {
 }
 
 /**
- * Withdraws the roles of these handles, all of which are on this server. Those that are idle are dropped at once. The
- * others are closed, their sessions ended, and they are removed, each step for the whole batch before the next; a role
- * in trouble stays behind in its step. Gives the outcomes by role.
+ * Withdraws the roles of these handles, all of which are on this server: closes them, ends their sessions, and removes
+ * them, each step for the whole batch before the next. A role in trouble stays behind in its step; the others go on.
+ * Gives the outcomes by role.
  *
- * @throws {AdapterError} if the server is out of reach
+ * @throws {ServerError} if the server is out of reach
  */
 export async function revokeRoles(
   connections: Connections,
@@ -33,13 +33,15 @@ export async function revokeRoles(
   const ownerOf = new Map(handles.map(({ role, owner }) => [role, owner]))
 
   async function finish({ closed, refused }: Closed): Promise<void> {
-    const alive = await endSessions(connections, oidsOf(closed), bounds)
-    const ended = closed
+    const idle = new Set(await dropIdle(connections, closed, bounds))
+    const used = closed.filter((role) => !idle.has(role))
+    const alive = await endSessions(connections, oidsOf(used), bounds)
+    const ended = used
       .filter(({ oid }) => !alive.has(oid))
       .map(({ oid, name }) => ({ oid, name, owner: ownerOf.get(name) ?? '' }))
     const residues = await tryRemove(connections, ended, bounds)
-    // A login may have taken longer than both looks to show up.
-    const late = await endSessions(connections, oidsOf(ended), lastLook, 1)
+    // Nothing is there to be found any more, unless the machine stood still in the middle of a login.
+    const late = await endSessions(connections, oidsOf([...idle, ...ended]), lastLook, 1)
     for (const [{ name }, error] of refused) outcomes.set(name, { access: 'open', error })
     for (const { oid, name } of closed) {
       const error = alive.get(oid) ?? late.get(oid)
@@ -50,18 +52,10 @@ export async function revokeRoles(
   }
 
   const found = await findRoles(connections, [...outcomes.keys()], bounds)
-  const idle = new Set(await dropIdle(connections, found, bounds))
-  // A login that was under way when its role was dropped shows up as a session of a role that is not there.
-  const late = await endSessions(connections, oidsOf([...idle]), bounds)
-  for (const { oid, name } of idle) {
-    const error = late.get(oid)
-    if (error !== undefined) outcomes.set(name, { access: 'open', error })
-  }
-
-  const used = found.filter((role) => !idle.has(role))
-  const first = await closeRoles(connections, used, bounds)
+  const first = await closeRoles(connections, found, bounds)
   await finish(first)
-  await finish(await closeForcibly(connections, [...first.refused.keys()], bounds))
+  if (first.refused.size > 0)
+    await finish(await closeForcibly(connections, [...first.refused.keys()], bounds))
   return outcomes
 }
 

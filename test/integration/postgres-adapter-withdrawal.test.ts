@@ -115,6 +115,7 @@ describe.each(['superuser', 'least privilege'] as const)('withdrawal as %s ends'
   it('a session whose client does not read what it asked for', async () => {
     const user = await issue()
     const { client, closed } = await openSession(user.uri)
+    // Not in the types, and the only way to stop reading.
     const { stream } = (client as unknown as { connection: { stream: { pause(): void; resume(): void } } })
       .connection
     client.query(`select repeat('x', 10000) from generate_series(1, 100000)`).catch(() => undefined)
@@ -189,6 +190,17 @@ describe.each(['superuser', 'least privilege'] as const)('withdrawal as %s ends'
     socket.destroy()
   })
 
+  it('a login that was allowed and takes its time to become a session', async () => {
+    const user = await issue()
+    const others = [0, 1].map(() => startSlowly(bystander.user.uri))
+    const logins = [0, 1, 2].map(() => startSlowly(user.uri))
+    await delay(300)
+    await withdraw(user)
+    expect(await Promise.all(logins.map((login) => login.use()))).toEqual(['ended', 'ended', 'ended'])
+    expect(await Promise.all(others.map((login) => login.use()))).toEqual(['works', 'works'])
+    expect(await sessionsOf(fixture, user)).toBe(0)
+  })
+
   it('a user that has changed its password', async () => {
     const user = await issue()
     const session = await connect(user.uri)
@@ -234,3 +246,24 @@ describe.each(['superuser', 'least privilege'] as const)('withdrawal as %s ends'
     expect(await canLogIn(own)).toBe(false)
   })
 })
+
+/** A client that has the server wait after it was let in, and then wants to work. */
+function startSlowly(uri: string): { use(): Promise<'works' | 'ended'> } {
+  const client = new pg.Client({ connectionString: uri, options: '-c post_auth_delay=2' })
+  client.on('error', () => undefined)
+  const connecting = client.connect()
+  connecting.catch(() => undefined)
+  return {
+    async use() {
+      try {
+        await connecting
+        await client.query('select 1')
+        return 'works'
+      } catch {
+        return 'ended'
+      } finally {
+        await client.end().catch(() => undefined)
+      }
+    },
+  }
+}
