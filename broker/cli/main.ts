@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-// oxlint-disable-next-line import/no-unassigned-import -- sets a flag of V8 that has to be set first
 import '../policy/cedar-v8-flag.ts'
 import { Command } from 'commander'
 import { packageVersion } from '../version.ts'

@@ -1,12 +1,12 @@
 import { grantEvent, type Origin } from '../audit/event-of.ts'
 import { recordEvents } from '../audit/audit-store.ts'
 import { callAdapter } from '../call.ts'
-import { backoffMs, sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
 import { groupBy } from '../group-by.ts'
 import type { Task } from '../tasks/task.ts'
 import { startWithdrawal } from './grant-store.ts'
 import type { Grant, RevokeReason } from './grant.ts'
+import { untilRecorded } from './until-recorded.ts'
 import { withdrawGrants } from './withdraw-grants.ts'
 
 export interface Discard {
@@ -28,26 +28,13 @@ export async function discardGrants(
   origin: Origin,
   discard: Discard,
 ): Promise<void> {
-  try {
-    await recordAndWithdraw(core, task, grants, origin, discard)
-  } catch (error) {
-    core.logger.error(
-      { err: error, taskId: task.id, grants: grants.length },
-      'discarded grants are not recorded yet',
-    )
-    await revokeUnrecorded(core, grants)
-    core.background.start('discard grants', async (stopping) => {
-      for (let attempt = 1; !stopping.aborted; attempt += 1) {
-        await sleep(backoffMs(attempt, 500, 30_000), stopping)
-        try {
-          await recordAndWithdraw(core, task, grants, origin, discard)
-          return
-        } catch (again) {
-          core.logger.warn({ err: again, taskId: task.id, attempt }, 'discarded grants are not recorded yet')
-        }
-      }
-    })
-  }
+  const what = { message: 'discarded grants are not recorded yet', taskId: task.id }
+  await untilRecorded(
+    core,
+    what,
+    () => recordAndWithdraw(core, task, grants, origin, discard),
+    () => revokeUnrecorded(core, grants),
+  )
 }
 
 async function recordAndWithdraw(

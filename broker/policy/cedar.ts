@@ -1,4 +1,3 @@
-// oxlint-disable-next-line import/no-unassigned-import -- the flag must be set before the first call
 import './cedar-v8-flag.ts'
 
 export {

@@ -1,10 +1,10 @@
 import { recordEvents } from '../audit/audit-store.ts'
 import { taskEvent, type Origin } from '../audit/event-of.ts'
-import { backoffMs, sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
 import { discardGrants } from '../grants/discard-grants.ts'
 import { startWithdrawalOfTasks } from '../grants/grant-store.ts'
 import type { Grant } from '../grants/grant.ts'
+import { untilRecorded } from '../grants/until-recorded.ts'
 import { withdrawGrants } from '../grants/withdraw-grants.ts'
 import { forgetOpening } from './idempotency-store.ts'
 import { finishTasks, startEnding } from './task-store.ts'
@@ -29,25 +29,8 @@ export async function abandonTask(
   origin: Origin,
   reason: Reason,
 ): Promise<void> {
-  try {
-    await endOrDiscard(core, opening, grants, origin, reason)
-  } catch (error) {
-    core.logger.error({ err: error, taskId: opening.task.id }, 'an unopened task is not ended yet')
-    core.background.start('abandon a task', async (stopping) => {
-      for (let attempt = 1; !stopping.aborted; attempt += 1) {
-        await sleep(backoffMs(attempt, 500, 30_000), stopping)
-        try {
-          await endOrDiscard(core, opening, grants, origin, reason)
-          return
-        } catch (again) {
-          core.logger.warn(
-            { err: again, taskId: opening.task.id, attempt },
-            'an unopened task is not ended yet',
-          )
-        }
-      }
-    })
-  }
+  const what = { message: 'an unopened task is not ended yet', taskId: opening.task.id }
+  await untilRecorded(core, what, () => endOrDiscard(core, opening, grants, origin, reason))
 }
 
 async function endOrDiscard(
