@@ -76,6 +76,21 @@ describe('a task that ends', () => {
     expect(await taskRoles(world.shopUrl, storeId)).toEqual([])
   })
 
+  it('does not say that it has ended while an order to create a credential is still under way', async () => {
+    const { id } = await openTask([])
+    // Only the order is held up: whoever looks on the backend finds nothing to withdraw.
+    backend.holdBack = (data) => data.includes('create role')
+    const inFlight = agent('POST', `/v1/tasks/${id}/grants`, SHOP)
+    await expect.poll(async () => (await agent('GET', `/v1/tasks/${id}`)).body.grants.length).toBe(1)
+    const early = await agent('POST', `/v1/tasks/${id}/end?waitSeconds=2`)
+    expect([early.status, early.body.state]).toEqual([202, 'ending'])
+    backend.holdBack = undefined
+    expect((await inFlight).status).toBeGreaterThanOrEqual(400)
+    const ended = await agent('POST', `/v1/tasks/${id}/end?waitSeconds=30`)
+    expect(ended.body.state).toBe('ended')
+    expect(await taskRoles(world.shopUrl, storeId)).toEqual([])
+  }, 60_000)
+
   it('leaves nothing behind, whatever the order of grants and end', async () => {
     for (let round = 0; round < 10; round += 1) {
       const { id } = await openTask([])

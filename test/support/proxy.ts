@@ -7,6 +7,8 @@ export interface Proxy extends AsyncDisposable {
   through(url: string): string
   /** `pass`: as if it were not there. `stall`: accepts and holds everything back. `refuse`: closes at once. */
   mode: 'pass' | 'stall' | 'refuse'
+  /** Packets from the client for which it answers true wait until it is taken away. */
+  holdBack: ((data: Buffer) => boolean) | undefined
   /** Called for every packet from the client before (`false`) and after (`true`) it is passed on. */
   onPacket: ((data: Buffer, delivered: boolean) => void) | undefined
   /** Ends every connection that is open. */
@@ -18,6 +20,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   const open = new Set<Socket>()
   const waiting: (() => void)[] = []
   let mode: Proxy['mode'] = 'pass'
+  let holdBack: Proxy['holdBack']
 
   const server = createServer((client) => {
     if (mode === 'refuse') {
@@ -43,7 +46,7 @@ export async function startProxy(target: string): Promise<Proxy> {
         if (!upstream.destroyed) upstream.write(data)
         proxy.onPacket?.(data, true)
       }
-      if (mode === 'stall') waiting.push(deliver)
+      if (mode === 'stall' || holdBack?.(data) === true) waiting.push(deliver)
       else deliver()
     })
     upstream.on('data', (data) => {
@@ -70,6 +73,13 @@ export async function startProxy(target: string): Promise<Proxy> {
     set mode(next) {
       mode = next
       if (next === 'pass') for (const deliver of waiting.splice(0)) deliver()
+    },
+    get holdBack() {
+      return holdBack
+    },
+    set holdBack(next) {
+      holdBack = next
+      if (next === undefined) for (const deliver of waiting.splice(0)) deliver()
     },
     onPacket: undefined,
     cut() {
