@@ -10,7 +10,9 @@ export default defineConfig({
     pool: 'forks',
     execArgv: isNode20 ? ['--no-turbo-inline-js-wasm-calls'] : [],
     maxWorkers: 2,
-    testTimeout: 30_000,
+    testTimeout: 60_000,
+    // What is waited for takes as long as the machine needs; how long is no part of any rule.
+    expect: { poll: { timeout: 15_000 } },
     hookTimeout: 60_000,
   },
 })

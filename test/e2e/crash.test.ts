@@ -92,7 +92,7 @@ async function killAt({ wire, packet, delivered }: Cut): Promise<string[]> {
 }
 
 describe('a broker that is killed between any two messages', () => {
-  it('leaves nothing that the next reap does not put right', { timeout: 240_000 }, async () => {
+  it('leaves nothing that the next reap does not put right', { timeout: 900_000 }, async () => {
     const uris: string[] = []
     for (const cut of CUTS) uris.push(...(await killAt(cut)))
     await new Promise((resolve) => setTimeout(resolve, STALE_MS))

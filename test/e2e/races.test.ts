@@ -4,6 +4,7 @@ import { startBrokerProcess, taskgrant, type BrokerProcess } from '../support/br
 import { canLogIn, openSession, taskRoles } from '../support/database-user.ts'
 import { connect } from '../support/postgres.ts'
 import { startProxy, type Proxy } from '../support/proxy.ts'
+import { configureThroughProxies } from '../support/through-proxies.ts'
 import { createWorld, type World } from '../support/world.ts'
 
 /** The broker reaches its backend and its store through proxies that can stall, refuse and cut. */
@@ -16,22 +17,11 @@ let storeId: string
 
 const SHOP = { resource: 'shop-db', access: 'read' }
 
-async function throughProxies(): Promise<void> {
-  const database = { adapter: 'postgres', access: { read: { memberOf: world.reader } } }
-  await world.configure({
-    store: { url: store.through(world.storeUrl), poolSize: 10 },
-    resources: {
-      'shop-db': { ...database, admin: backend.through(world.shopUrl) },
-      'other-db': { ...database, admin: world.shopUrl },
-    },
-  })
-}
-
 beforeEach(async () => {
   world = await createWorld()
   backend = await startProxy(world.shopUrl)
   store = await startProxy(world.storeUrl)
-  await throughProxies()
+  await configureThroughProxies(world, store, backend)
   broker = await startBrokerProcess(world.configFile)
   agent = apiOf(broker.url, await world.token('mcp-orders'))
   const client = await connect(world.storeUrl)
@@ -267,7 +257,7 @@ describe('two brokers on one store', () => {
       Array.from({ length: 20 }, (_, index) =>
         (index % 2 === 0 ? agent : elsewhere)('POST', '/v1/tasks', {
           purpose: 'short',
-          ttlSeconds: 2,
+          ttlSeconds: 6,
           grants: [SHOP],
         }),
       ),
