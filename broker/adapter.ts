@@ -19,9 +19,11 @@ export interface GrantPlan {
   readonly storeId: string
   /** The name of the access in the configuration of this resource. */
   readonly access: string
-  /** The caller's parameters, already validated by {@link AdapterKind.params}. */
+  /** The caller's parameters, already validated by {@link Adapter.params}. */
   readonly params: JsonObject
   readonly workloadId: string
+  /** How long it is to live; how long exactly is decided when it is recorded. */
+  readonly ttlSeconds: number
 }
 
 /** A grant that has been recorded and may now be created. */
@@ -52,16 +54,22 @@ export interface Issued {
 
 /**
  * What became of one handle. `ended`: it opens nothing and its sessions are closed. `removed: false` then names
- * what is left on the backend. `open`: access may still be there, try again.
+ * what is left on the backend. `open`: access may still be there, try again. `expiring`: this resource cannot end
+ * access before `endsAt`, when the backend's own clock does; asked again then, it says `ended`.
  */
 export type Revoked =
   | { readonly access: 'ended'; readonly removed: true }
   | { readonly access: 'ended'; readonly removed: false; readonly residue: string }
   | { readonly access: 'open'; readonly error: AdapterError }
+  | { readonly access: 'expiring'; readonly endsAt: Date }
 
 export interface Guarantees {
   /** `exact`: the backend itself refuses the credential from `expiresAt` on. */
   readonly nativeExpiry: 'exact' | 'none'
+  /**
+   * `immediate`: when a withdrawal is answered, access has ended. `eventual`: it ends as soon as whoever checks the
+   * credential has looked again. `expiry-only`: there is no withdrawal, and a task ends when its credential expires.
+   */
   readonly revocation: 'immediate' | 'eventual' | 'expiry-only'
 }
 
@@ -71,11 +79,88 @@ export interface Found {
   readonly handle: JsonObject
 }
 
+/** A credential that was withdrawn and is named by a serial. */
+export interface LedgerEntry {
+  readonly serial: string
+  /** When it would have expired. */
+  readonly expiresAt: Date
+}
+
+export interface WithdrawnEntry extends LedgerEntry {
+  readonly withdrawnAt: Date
+}
+
+/** All that was withdrawn and had not expired by a moment, at one point in time. */
+export interface WithdrawnList {
+  /** Larger than that of every list of this authority that was taken before. */
+  readonly number: number
+  readonly takenAt: Date
+  readonly entries: readonly WithdrawnEntry[]
+}
+
+export type SerialStatus =
+  | { readonly status: 'good' | 'unknown' }
+  | { readonly status: 'withdrawn'; readonly withdrawnAt: Date }
+
+/**
+ * What the store keeps for adapters whose credentials are checked by others: which of them were withdrawn. All brokers
+ * of a store see the same. `authority` names what signed them. Handles of such credentials have members `authority` and
+ * `serial`. @throws {BrokerError} `store_unavailable`
+ */
+export interface Ledger {
+  /** Records serials as withdrawn; those that are already keep their time. */
+  withdraw(authority: string, entries: readonly LedgerEntry[]): Promise<void>
+  /** A number that grows whenever something is withdrawn. */
+  changes(authority: string): Promise<number>
+  list(authority: string, expiringAfter: Date): Promise<WithdrawnList>
+  /** `good`: a grant was recorded with this serial. */
+  statusOf(authority: string, serials: readonly string[]): Promise<ReadonlyMap<string, SerialStatus>>
+  /** Forgets what was withdrawn and expired before this moment. */
+  forget(authority: string, expiredBefore: Date): Promise<void>
+}
+
+/** One authority that signs credentials, as those see it who verify them. */
+export interface Authority {
+  /** Its key, as the handles of its grants and the paths of its lists name it. */
+  readonly id: string
+  /** Its certificate and those above it, PEM. */
+  readonly certificates: string
+  readonly certificateDer: Uint8Array
+  /** False: its credentials are still accepted, and it signs no new ones. */
+  readonly signs: boolean
+  /** False: nothing of it is ever listed as withdrawn. */
+  readonly lists: boolean
+}
+
+/** A signed list of what was withdrawn. https://www.rfc-editor.org/rfc/rfc5280#section-5 */
+export interface RevocationList {
+  readonly der: Uint8Array
+  readonly nextUpdate: Date
+}
+
+/** https://www.rfc-editor.org/rfc/rfc6960#section-4.2 */
+export interface OcspAnswer {
+  readonly der: Uint8Array
+  /** Until when everybody may be given the same answer; undefined: nobody else may. */
+  readonly sharedUntil: Date | undefined
+}
+
+/** What those need who verify the credentials of an adapter. Served to anybody. */
+export interface Verification {
+  readonly authorities: readonly Authority[]
+  /** @throws {BrokerError} `store_unavailable` */
+  revocationList(authority: string): Promise<RevocationList>
+  /** Answers any bytes. Undefined: it asks about none of these authorities. */
+  ocsp(request: Uint8Array): Promise<OcspAnswer | undefined>
+}
+
 export interface Adapter extends AsyncDisposable {
   readonly kind: string
   /** False: `issue` changes nothing outside this process. */
   readonly sideEffects: boolean
   readonly guarantees: Guarantees
+  /** What a caller may pass as `params` with a grant of this access. */
+  params(access: string): z.ZodType<JsonObject>
   /** Derives the handle. No I/O; the same plan gives the same handle. */
   plan(grant: GrantPlan): JsonObject
   /** Creates the credential, at most once per handle. @throws {AdapterError} */
@@ -89,6 +174,10 @@ export interface Adapter extends AsyncDisposable {
   revoke(handles: readonly JsonObject[], call: Call): Promise<readonly Revoked[]>
   /** Everything on the backend that carries the naming of this store. @throws {AdapterError} */
   list?(storeId: string, call: Call): AsyncIterable<Found>
+  /** Removes what withdrawals left on the backend and nobody needs any more. @throws {AdapterError} */
+  prune?(storeId: string, call: Call): Promise<void>
+  /** Absent: whoever is shown a credential of this kind asks nobody about it. */
+  readonly verification?: Verification
   /** Can we do our whole job there? @throws {AdapterError} whose message says what is missing */
   check(call: Call): Promise<void>
 }
@@ -98,6 +187,9 @@ export interface ResourceSetup<Settings, Access> {
   readonly resource: string
   readonly settings: Settings
   readonly accesses: ReadonlyMap<string, Access>
+  /** Where those who verify credentials reach the brokers; undefined if the configuration does not say. */
+  readonly publicUrl: URL | undefined
+  readonly ledger: Ledger
 }
 
 /** One kind of backend: how its part of the configuration reads, and how to make an adapter of it. */
@@ -110,8 +202,6 @@ export interface AdapterKind<
   readonly settings: Settings
   /** The keys of an access besides `maxTtl`. */
   readonly access: Access
-  /** What a caller may pass as `params` with a grant. */
-  readonly params: z.ZodType<JsonObject>
   create(setup: ResourceSetup<z.output<Settings>, z.output<Access>>): Adapter
 }
 

@@ -27,6 +27,12 @@ const name = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'expected a name of a-z 0-9 . _ - (at most 63 characters)')
 
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
+  .max(500)
+  .refine((text) => !/[?#@]/.test(text), 'expected a URL without user, query and fragment')
+  .transform((text) => new URL(text.endsWith('/') ? text : `${text}/`))
+
 function resourceSchema(kind: AdapterKind): z.ZodObject {
   const access = z.strictObject({ ...kind.access.shape, maxTtl: duration.default(3600) })
   return z.strictObject({
@@ -56,6 +62,7 @@ function configSchema(kinds: readonly AdapterKind[]) {
         tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
       })
       .prefault({}),
+    publicUrl: httpUrl.optional(),
     store: z
       .strictObject({
         url: z

@@ -1,8 +1,6 @@
-import type { z } from 'zod'
 import type { Adapter } from './adapter.ts'
 import type { Background } from './background.ts'
 import type { Database } from './db/database.ts'
-import type { JsonObject } from './json.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import type { PolicyEngine } from './policy/policy-engine.ts'
@@ -12,8 +10,6 @@ import type { BackendState } from './reaper/check-backend.ts'
 export interface Resource {
   readonly name: string
   readonly adapter: Adapter
-  /** What a caller may pass as `params` with a grant. */
-  readonly params: z.ZodType<JsonObject>
   readonly accesses: ReadonlyMap<string, { readonly maxTtlSeconds: number }>
 }
 

@@ -3,7 +3,7 @@ import { adapterKinds } from '../adapters/index.ts'
 import { recordEvents } from './audit/audit-store.ts'
 import { eventOf } from './audit/event-of.ts'
 import { createBackground } from './background.ts'
-import type { Adapter } from './adapter.ts'
+import type { Adapter, Ledger } from './adapter.ts'
 import type { Config, ResourceConfig } from './config.ts'
 import { TIMING, type Core, type Resource, type Timing } from './core.ts'
 import { openDatabase } from './db/database.ts'
@@ -13,6 +13,7 @@ import { countLiveGrants } from './grants/grant-overview-store.ts'
 import { createApp } from './http/app.ts'
 import { listen } from './http/server.ts'
 import { createAuthenticator } from './identity/authenticator.ts'
+import { createLedger } from './ledger/ledger.ts'
 import { createLogger, type Logger } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { loadPolicies } from './policy/load-policies.ts'
@@ -58,7 +59,7 @@ async function openCore(options: StartOptions): Promise<OpenCore> {
     applicationName: 'taskgrant',
     logger,
   })
-  const resources = createResources(config)
+  const resources = createResources(config, createLedger(db))
   const core: Core = {
     db,
     storeId,
@@ -89,21 +90,28 @@ async function openCore(options: StartOptions): Promise<OpenCore> {
   return { core, [Symbol.asyncDispose]: dispose }
 }
 
-function createResources(config: Config): ReadonlyMap<string, Resource> {
+function createResources(config: Config, ledger: Ledger): ReadonlyMap<string, Resource> {
   return new Map(
     [...config.resources].map(([name, resource]) => {
-      const { kind, accesses } = resource
-      return [name, { name, adapter: createAdapter(name, resource), params: kind.params, accesses }]
+      const adapter = createAdapter(name, resource, config.publicUrl, ledger)
+      return [name, { name, adapter, accesses: resource.accesses }]
     }),
   )
 }
 
-function createAdapter(resource: string, { kind, settings, accesses }: ResourceConfig): Adapter {
+function createAdapter(
+  resource: string,
+  { kind, settings, accesses }: ResourceConfig,
+  publicUrl: URL | undefined,
+  ledger: Ledger,
+): Adapter {
   try {
     return kind.create({
       resource,
       settings,
       accesses: new Map([...accesses].map(([access, own]) => [access, own.settings])),
+      publicUrl,
+      ledger,
     })
   } catch (error) {
     const flaw = { path: `resources.${resource}`, message: messageOf(error) }

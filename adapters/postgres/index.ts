@@ -16,9 +16,10 @@ export const postgresAdapter: AdapterKind<typeof settings, typeof access> = {
   kind: 'postgres',
   settings,
   access,
-  params: z.strictObject({}),
   create: createPostgresAdapter,
 }
+
+const NO_PARAMS = z.strictObject({})
 
 /** @throws {AdapterError} if the settings contradict each other */
 export function createPostgresAdapter(setup: ResourceSetup<Settings, Access>): Adapter {
@@ -36,6 +37,8 @@ export function createPostgresAdapter(setup: ResourceSetup<Settings, Access>): A
     kind: 'postgres',
     sideEffects: true,
     guarantees: { nativeExpiry: 'exact', revocation: 'immediate' },
+
+    params: () => NO_PARAMS,
 
     plan({ storeId, grantId, access: name }) {
       const { memberOf, owner } = accessOf(name)

@@ -11,7 +11,8 @@ export interface Origin {
 }
 
 type About = Omit<AuditEvent, 'type' | 'performedBy' | 'requestId' | 'traceId'>
-type TaskFacts = Pick<Task, 'id' | 'purpose' | 'owner' | 'onBehalfOf' | 'actors' | 'labels'>
+/** What every event of a task says of it. */
+export type TaskFacts = Pick<Task, 'id' | 'purpose' | 'owner' | 'onBehalfOf' | 'actors' | 'labels'>
 type GrantFacts = Pick<Grant, 'id' | 'resource' | 'access' | 'adapter' | 'handle'>
 
 export function eventOf(type: EventType, origin: Origin, about: About = {}): AuditEvent {

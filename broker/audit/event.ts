@@ -15,6 +15,7 @@ export const EVENT_TYPES = [
   'grant.access_ended',
   'grant.removed',
   'grant.revoke_failed',
+  'grant.revoke_deferred',
   'grant.stuck',
   'request.denied',
   'identity.rejected',

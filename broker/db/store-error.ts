@@ -26,6 +26,11 @@ export function violated(error: unknown): string | undefined {
   return undefined
 }
 
+/** True if what was to be committed may have been, or not: nobody has said. */
+export function isUnknownOutcome(error: unknown): boolean {
+  return error instanceof BrokerError && error.code === 'store_unavailable'
+}
+
 /** True if Postgres rolled the transaction back and asks for it to be repeated. */
 export function isRetryable(error: unknown): boolean {
   return RETRYABLE.has(sqlState(error) ?? '')

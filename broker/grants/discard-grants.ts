@@ -1,9 +1,8 @@
-import { grantEvent, type Origin } from '../audit/event-of.ts'
+import { grantEvent, type Origin, type TaskFacts } from '../audit/event-of.ts'
 import { recordEvents } from '../audit/audit-store.ts'
 import { callAdapter } from '../call.ts'
 import type { Core } from '../core.ts'
 import { groupBy } from '../group-by.ts'
-import type { Task } from '../tasks/task.ts'
 import { startWithdrawal } from './grant-store.ts'
 import type { Grant, RevokeReason } from './grant.ts'
 import { untilRecorded } from './until-recorded.ts'
@@ -23,7 +22,7 @@ export interface Discard {
  */
 export async function discardGrants(
   core: Core,
-  task: Task,
+  task: TaskFacts,
   grants: readonly Grant[],
   origin: Origin,
   discard: Discard,
@@ -37,9 +36,29 @@ export async function discardGrants(
   )
 }
 
+/** The same for grants that were to be recorded as issued, when nobody can say whether they were. */
+export async function discardIfRecorded(
+  core: Core,
+  taskId: string,
+  grantIds: readonly string[],
+  origin: Origin,
+): Promise<void> {
+  await untilRecorded(
+    core,
+    { message: 'grants of unknown state are not withdrawn yet', taskId },
+    async () => {
+      const { withdrawLeaseSeconds } = core.timing
+      const claimed = await core.db.transaction((session) =>
+        startWithdrawal(session, grantIds, 'issue_failed', withdrawLeaseSeconds),
+      )
+      await withdrawGrants(core, claimed, origin)
+    },
+  )
+}
+
 async function recordAndWithdraw(
   core: Core,
-  task: Task,
+  task: TaskFacts,
   grants: readonly Grant[],
   origin: Origin,
   { reason, errors, unsettled }: Discard,

@@ -121,7 +121,8 @@ const TROUBLES: Statement = {
       select resource, 1 as overdue, 0 as stuck, 0 as residue from taskgrant.grants
       where resource = any($1::text[]) and due_at <= now() and state in ('pending', 'active')
       union all
-      select resource, 1, stuck::integer, 0 from taskgrant.grants where state = 'revoking'
+      select resource, 1, stuck::integer, 0 from taskgrant.grants
+      where state = 'revoking' and coalesce(deferred_until <= now(), true)
       union all
       select resource, 0, 0, 1 from taskgrant.grants where residue is not null
     ) as trouble

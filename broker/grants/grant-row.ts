@@ -4,7 +4,7 @@ import type { Grant, GrantState } from './grant.ts'
 
 /** Every column of a grant, in the order in which they are read. */
 export const GRANT_COLUMNS = `id, task_id, resource, access, adapter, state, handle, requested_at, issued_at, expires_at,
-  attempts, last_error, stuck, revoke_reason, revoked_at, removed_at, residue`
+  attempts, last_error, stuck, revoke_reason, revoked_at, removed_at, residue, deferred_until`
 
 /** The same with a table's name in front, where several tables are joined. */
 export function grantColumnsOf(table: string): string {
@@ -31,6 +31,7 @@ export interface GrantRow {
   revoked_at: Date | null
   removed_at: Date | null
   residue: string | null
+  deferred_until: Date | null
 }
 
 /** The store's checks rule out the combinations that have no place in the union. */
@@ -51,7 +52,8 @@ export function toGrant(row: GrantRow): Grant {
   const { state, issued_at: issuedAt, revoke_reason: revokeReason, revoked_at: revokedAt } = row
   if (state === 'pending') return { ...facts, state }
   if (state === 'active' && issuedAt !== null) return { ...facts, state, issuedAt }
-  if (state === 'revoking' && revokeReason !== null) return { ...facts, state, issuedAt, revokeReason }
+  if (state === 'revoking' && revokeReason !== null)
+    return { ...facts, state, issuedAt, revokeReason, deferredUntil: row.deferred_until }
   if (state === 'revoked' && revokeReason !== null && revokedAt !== null) {
     return {
       ...facts,

@@ -6,7 +6,7 @@ import type { JsonObject } from '../json.ts'
 import type { Grant, RevokeReason } from './grant.ts'
 import { GRANT_COLUMNS, grantColumnsOf, toGrant, type GrantRow } from './grant-row.ts'
 
-/** A grant that is about to be recorded as `pending`. */
+/** A grant that is about to be recorded: as `pending`, or as `active` if it was issued already. */
 export interface NewGrant {
   readonly id: string
   readonly resource: string
@@ -14,30 +14,45 @@ export interface NewGrant {
   readonly adapter: string
   readonly handle: JsonObject
   readonly ttlSeconds: number
+  /** When the credential ends, if it was issued without touching anything outside this process. */
+  readonly issuedUntil?: Date
 }
 
 export function newGrantRows(grants: readonly NewGrant[]): string {
-  return JSON.stringify(grants.map(({ ttlSeconds, ...grant }) => ({ ...grant, ttl_seconds: ttlSeconds })))
+  return JSON.stringify(
+    grants.map(({ ttlSeconds, issuedUntil, ...grant }) => ({
+      ...grant,
+      ttl_seconds: ttlSeconds,
+      issued_until: issuedUntil,
+    })),
+  )
 }
 
 /**
- * A common table expression `planned` that inserts pending grants for the one row of `task` (columns `id`,
- * `expires_at`). A grant never outlives its task.
+ * A common table expression `planned` that inserts grants for the one row of `task` (columns `id`, `expires_at`). A
+ * grant never outlives its task.
  */
 export function plannedWith(task: string, grants: string, settleSeconds: string): string {
   return `planned as (
-    insert into taskgrant.grants (id, task_id, resource, access, adapter, state, handle, expires_at, settles_at, due_at)
-    select p.id, ${task}.id, p.resource, p.access, p.adapter, 'pending', p.handle,
-      least(${task}.expires_at, now() + make_interval(secs => p.ttl_seconds)),
-      now() + make_interval(secs => ${settleSeconds}), now() + make_interval(secs => ${settleSeconds})
+    insert into taskgrant.grants
+      (id, task_id, resource, access, adapter, state, handle, issued_at, expires_at, settles_at, due_at)
+    select p.id, ${task}.id, p.resource, p.access, p.adapter,
+      case when p.issued_until is null then 'pending' else 'active' end, p.handle,
+      case when p.issued_until is not null then now() end, until.moment, until.settled,
+      coalesce(until.settled, until.moment)
     from ${task} cross join jsonb_to_recordset(${grants}::jsonb)
-      as p (id uuid, resource text, access text, adapter text, handle jsonb, ttl_seconds double precision)
+      as p (id uuid, resource text, access text, adapter text, handle jsonb, ttl_seconds double precision,
+        issued_until timestamptz)
+      cross join lateral (select
+        least(${task}.expires_at, now() + make_interval(secs => p.ttl_seconds), p.issued_until) as moment,
+        case when p.issued_until is null then now() + make_interval(secs => ${settleSeconds}) end as settled
+      ) as until
     returning ${GRANT_COLUMNS}
   )`
 }
 
-const INSERT_PENDING: Statement = {
-  name: 'grants.insert-pending',
+const INSERT: Statement = {
+  name: 'grants.insert',
   // The lock on the task makes an end that runs at the same time either see these grants or keep them out.
   text: `with task as (
       select id, expires_at from taskgrant.tasks where id = $1 and state = 'open' and expires_at > now() for share
@@ -45,8 +60,8 @@ const INSERT_PENDING: Statement = {
     select ${GRANT_COLUMNS} from planned`,
 }
 
-/** Records grants as `pending` with their events, if the task is open. Answers none if it is not. */
-export async function insertPendingGrants(
+/** Records grants with their events, if the task is open. Answers none if it is not. */
+export async function insertGrants(
   session: Session,
   taskId: string,
   grants: readonly NewGrant[],
@@ -54,7 +69,7 @@ export async function insertPendingGrants(
   events: readonly AuditEvent[],
 ): Promise<Grant[]> {
   const values = [taskId, newGrantRows(grants), settleSeconds, eventRows(events)]
-  return (await run<GrantRow>(session, INSERT_PENDING, values)).map(toGrant)
+  return (await run<GrantRow>(session, INSERT, values)).map(toGrant)
 }
 
 // The list of ids is given twice, as JSON and as an array: by an array, Postgres always goes through the index.

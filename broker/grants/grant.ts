@@ -41,6 +41,8 @@ export type Grant =
       readonly state: 'revoking'
       readonly issuedAt: Date | null
       readonly revokeReason: string
+      /** Its access cannot be ended before, and ends then by the backend's own clock. */
+      readonly deferredUntil: Date | null
     })
   | (GrantFacts & {
       readonly state: 'revoked'

@@ -1,16 +1,17 @@
-import { decided, grantEvent } from '../audit/event-of.ts'
 import { originOf, type Caller } from '../caller.ts'
 import type { Core } from '../core.ts'
 import type { Session } from '../db/database.ts'
+import { isUnknownOutcome } from '../db/store-error.ts'
 import { BrokerError } from '../errors.ts'
 import type { Idempotency } from '../tasks/idempotency.ts'
 import { recordOnce, type RecordedIntent } from '../tasks/record-once.ts'
 import { findOwnTask } from '../tasks/find-own-task.ts'
 import type { Task } from '../tasks/task.ts'
-import { discardGrants } from './discard-grants.ts'
-import { insertPendingGrants } from './grant-store.ts'
+import { discardGrants, discardIfRecorded } from './discard-grants.ts'
+import { insertGrants } from './grant-store.ts'
 import type { Grant } from './grant.ts'
-import { mintGrants, type MintedGrant, type PlannedGrant } from './mint-grants.ts'
+import { intentEvents } from './intent-events.ts'
+import { issueInMemory, mintGrants, type MintedGrant, type PlannedGrant } from './mint-grants.ts'
 import { planGrants, type GrantWish } from './plan-grants.ts'
 
 /**
@@ -33,11 +34,26 @@ export async function issueGrant(
   const taskSeconds = Math.max(1, Math.round((task.expiresAt.getTime() - task.createdAt.getTime()) / 1000))
   const planned = await planGrants(core, caller, task, taskSeconds, [wish])
 
+  // 5 comes first for what is made in memory only: the next step records it as active
+  const ready = idempotency === undefined ? await issueInMemory(core, planned) : planned
+
   // 4 record the intent
-  const pending = await recordIntent(core, caller, task, planned, idempotency)
+  const recording = recordIntent(core, caller, task, ready, idempotency)
+  const pending = await recording.catch(async (error: unknown) => {
+    const made = ready.filter(({ issued }) => issued !== undefined)
+    if (isUnknownOutcome(error)) {
+      await discardIfRecorded(
+        core,
+        task.id,
+        made.map(({ row }) => row.id),
+        origin,
+      )
+    }
+    throw error
+  })
 
   // 5 create on the backend, 6 record that it is active
-  const [minted] = await mintGrants(core, task, planned, pending, origin)
+  const [minted] = await mintGrants(core, task, ready, pending, origin)
   if (minted === undefined) throw new BrokerError('internal', 'a grant was minted that is not there')
 
   // 7 respond, if there is still somebody to respond to
@@ -61,14 +77,9 @@ async function recordIntent(
 ): Promise<readonly Grant[]> {
   const origin = originOf(caller)
   const rows = planned.map(({ row }) => row)
-  const events = planned.map(({ row, decision }) =>
-    grantEvent('grant.requested', origin, task, row, {
-      ...decided(decision),
-      detail: { ttlSeconds: row.ttlSeconds },
-    }),
-  )
+  const events = intentEvents(origin, task, planned)
   const insert = async (session: Session): Promise<Grant[]> => {
-    const inserted = await insertPendingGrants(session, task.id, rows, core.timing.settleSeconds, events)
+    const inserted = await insertGrants(session, task.id, rows, core.timing.settleSeconds, events)
     if (inserted.length < rows.length) throw notOpen()
     return inserted
   }

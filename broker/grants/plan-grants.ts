@@ -73,7 +73,8 @@ async function planGrant(
       errors: [{ path: joined(path, what), message: `not in the configuration` }],
     })
   }
-  const params = parseParams(resource, wish.params, path)
+  const params = parseParams(resource, wish, path)
+  const ttlSeconds = Math.min(asked, taskSeconds, access.maxTtlSeconds, decision.maxTtlSeconds ?? Infinity)
   const id = uuidv7()
   const plan = {
     grantId: id,
@@ -82,8 +83,8 @@ async function planGrant(
     access: wish.access,
     params,
     workloadId: task.owner.id,
+    ttlSeconds,
   }
-  const ttlSeconds = Math.min(asked, taskSeconds, access.maxTtlSeconds, decision.maxTtlSeconds ?? Infinity)
   const handle = resource.adapter.plan(plan)
   const { kind: adapter } = resource.adapter
   return {
@@ -94,8 +95,8 @@ async function planGrant(
   }
 }
 
-function parseParams(resource: Resource, params: JsonObject, path: string): JsonObject {
-  const parsed = resource.params.safeParse(params)
+function parseParams(resource: Resource, { access, params }: GrantWish, path: string): JsonObject {
+  const parsed = resource.adapter.params(access).safeParse(params)
   if (parsed.success) return parsed.data
   throw new BrokerError('invalid_request', 'the grant has wrong parameters', {
     errors: parsed.error.issues.map((issue) => ({

@@ -91,16 +91,20 @@ async function revokeOnBackend(core: Core, resource: string, grants: readonly Gr
 
 type Outcome = Omit<WithdrawalOutcome, 'settled'>
 
+const NOT_YET = { accessEnded: false, residue: undefined, error: undefined, deferredUntil: undefined }
+
 function failedOutcome(grant: Grant, error: string): Outcome {
   const retryMs = backoffMs(grant.attempts + 1, OPEN_RETRY.firstMs, OPEN_RETRY.capMs)
-  return { grantId: grant.id, accessEnded: false, residue: undefined, error, retrySeconds: retryMs / 1000 }
+  return { ...NOT_YET, grantId: grant.id, error, retrySeconds: retryMs / 1000 }
 }
 
 function toOutcome(grant: Grant, revoked: Revoked | undefined): Outcome {
   if (revoked === undefined) return failedOutcome(grant, 'the adapter said nothing about this grant')
   if (revoked.access === 'open') return failedOutcome(grant, revoked.error.message)
-  const ended = { grantId: grant.id, accessEnded: true, error: undefined }
-  if (revoked.removed) return { ...ended, residue: undefined, retrySeconds: 0 }
+  if (revoked.access === 'expiring')
+    return { ...NOT_YET, grantId: grant.id, deferredUntil: revoked.endsAt, retrySeconds: 0 }
+  const ended = { ...NOT_YET, grantId: grant.id, accessEnded: true }
+  if (revoked.removed) return { ...ended, retrySeconds: 0 }
   const retryMs = backoffMs(grant.attempts + 1, RESIDUE_RETRY.firstMs, RESIDUE_RETRY.capMs)
   return { ...ended, residue: revoked.residue, retrySeconds: retryMs / 1000 }
 }
@@ -138,7 +142,7 @@ async function record(
 }
 
 function eventsOf(withdrawal: RecordedWithdrawal, task: Task | undefined, origin: Origin): AuditEvent[] {
-  const { grant, accessEndedNow, removedNow, stuckNow } = withdrawal
+  const { grant, accessEndedNow, removedNow, stuckNow, deferredNow } = withdrawal
   if (task === undefined) return []
   const reason = 'revokeReason' in grant ? grant.revokeReason : undefined
   const error = grant.lastError ?? undefined
@@ -152,6 +156,10 @@ function eventsOf(withdrawal: RecordedWithdrawal, task: Task | undefined, origin
   if (error !== undefined) {
     const detail = { attempts: grant.attempts }
     events.push(grantEvent('grant.revoke_failed', origin, task, grant, { reason, error, detail }))
+  }
+  if (deferredNow && grant.state === 'revoking') {
+    const detail = { until: grant.deferredUntil?.toISOString() ?? null }
+    events.push(grantEvent('grant.revoke_deferred', origin, task, grant, { reason, detail }))
   }
   if (stuckNow) events.push(grantEvent('grant.stuck', origin, task, grant, { reason, error }))
   return events

@@ -38,6 +38,9 @@ export const grantAnswer = z
     revokedAt: time.nullable(),
     revokeReason: z.string().nullable(),
     handle: json.meta({ description: 'What it takes to withdraw the grant; never a secret' }),
+    deferredUntil: time
+      .nullable()
+      .meta({ description: 'Withdrawn, but its access cannot be ended before it expires' }),
     stuck: z.boolean(),
     lastError: z.string().nullable(),
     residue: z.string().nullable(),
@@ -60,6 +63,7 @@ export const endingAnswer = z.object({
       grantId: z.uuid(),
       resource: z.string(),
       state: z.string(),
+      deferredUntil: time.nullable(),
       lastError: z.string().nullable(),
     }),
   ),

@@ -28,11 +28,27 @@ export function grantView(core: Core, grant: Grant): Record<string, unknown> {
     revokedAt: 'revokedAt' in grant ? grant.revokedAt.toISOString() : null,
     revokeReason: 'revokeReason' in grant ? grant.revokeReason : null,
     handle: grant.handle,
+    deferredUntil: deferredUntil(grant),
     stuck: grant.stuck,
     lastError: grant.lastError,
     residue: 'residue' in grant ? grant.residue : null,
     guarantees: core.resources.get(grant.resource)?.adapter.guarantees ?? null,
   }
+}
+
+/** What is still to end, and why. */
+export function outstandingView(grant: Grant): Record<string, unknown> {
+  return {
+    grantId: grant.id,
+    resource: grant.resource,
+    state: grant.state,
+    deferredUntil: deferredUntil(grant),
+    lastError: grant.lastError,
+  }
+}
+
+function deferredUntil(grant: Grant): string | null {
+  return grant.state === 'revoking' && grant.deferredUntil !== null ? grant.deferredUntil.toISOString() : null
 }
 
 /** The one place where a credential is taken out of its wrapper: the answer to the caller who asked for it. */

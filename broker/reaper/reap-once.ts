@@ -5,6 +5,7 @@ import { messageOf } from '../errors.ts'
 import { countTroubles, type Troubles } from '../grants/grant-overview-store.ts'
 import { expireTasks, finishEmptyTasks } from '../tasks/expire-tasks.ts'
 import { runLane } from './lane.ts'
+import { prune } from './prune.ts'
 import { reconcile } from './reconcile.ts'
 
 const TASK_BATCH = 500
@@ -85,6 +86,7 @@ async function reapResource(core: Core, resource: Resource, deadline: number): P
   }
   try {
     summary.orphansRemoved = await reconcile(core, resource)
+    await prune(core, resource)
   } catch (error) {
     summary.failures.push({ resource: resource.name, message: messageOf(error) })
   }

@@ -6,6 +6,7 @@ import { pruneAttempts } from '../tasks/idempotency-store.ts'
 import { checkBackend } from './check-backend.ts'
 import { updateGauges } from './gauges.ts'
 import { runLane } from './lane.ts'
+import { prune } from './prune.ts'
 import { reconcile } from './reconcile.ts'
 
 const TASK_BATCH = 500
@@ -50,6 +51,7 @@ export function startReaper(core: Core): void {
     }
     repeat(core, `reconcile ${resource.name}`, reconcileIntervalMs, async () => {
       await reconcile(core, resource)
+      await prune(core, resource)
     })
     repeat(core, `check ${resource.name}`, GAUGE_INTERVAL_MS * 2, async () => {
       await checkBackend(core, resource)

@@ -74,5 +74,6 @@ async function removeOrphans(core: Core, resource: Resource, found: readonly Fou
 
 function whatIsLeft(outcome: Revoked | undefined): string | undefined {
   if (outcome?.access === 'ended') return outcome.removed ? undefined : outcome.residue
+  if (outcome?.access === 'expiring') return `it lasts until ${outcome.endsAt.toISOString()}`
   return outcome?.error.message ?? 'the adapter said nothing about it'
 }

@@ -1,5 +1,5 @@
 import { recordEvents } from '../audit/audit-store.ts'
-import { taskEvent, type Origin } from '../audit/event-of.ts'
+import { taskEvent, type Origin, type TaskFacts } from '../audit/event-of.ts'
 import type { Core } from '../core.ts'
 import { discardGrants } from '../grants/discard-grants.ts'
 import { startWithdrawalOfTasks } from '../grants/grant-store.ts'
@@ -8,10 +8,9 @@ import { untilRecorded } from '../grants/until-recorded.ts'
 import { withdrawGrants } from '../grants/withdraw-grants.ts'
 import { forgetOpening } from './idempotency-store.ts'
 import { finishTasks, startEnding } from './task-store.ts'
-import type { Task } from './task.ts'
 
 export interface Opening {
-  readonly task: Task
+  readonly task: TaskFacts
   /** Which try under an idempotency key it was; undefined without a key. */
   readonly attemptId: string | undefined
 }

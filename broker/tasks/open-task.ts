@@ -1,13 +1,13 @@
 import { v7 as uuidv7 } from 'uuid'
-import { decided, grantEvent, taskEvent } from '../audit/event-of.ts'
-import type { AuditEvent } from '../audit/event.ts'
+import { decided, taskEvent } from '../audit/event-of.ts'
 import { originOf, type Caller } from '../caller.ts'
 import type { Core } from '../core.ts'
 import type { Session } from '../db/database.ts'
-import { violated } from '../db/store-error.ts'
+import { isUnknownOutcome, violated } from '../db/store-error.ts'
 import { BrokerError } from '../errors.ts'
-import { insertPendingGrants } from '../grants/grant-store.ts'
-import { mintGrants, type MintedGrant, type PlannedGrant } from '../grants/mint-grants.ts'
+import { insertGrants } from '../grants/grant-store.ts'
+import { intentEvents } from '../grants/intent-events.ts'
+import { issueInMemory, mintGrants, type MintedGrant, type PlannedGrant } from '../grants/mint-grants.ts'
 import { planGrants, questionContext, type GrantWish } from '../grants/plan-grants.ts'
 import type { Delegation } from '../identity/workload.ts'
 import { decide, refuse } from '../policy/authorize.ts'
@@ -49,18 +49,19 @@ export async function openTask(
 ): Promise<OpenedTask> {
   const { newTask, decision } = await planTask(core, caller, wish, delegation)
   const planned = await planGrants(core, caller, newTask, newTask.ttlSeconds, wish.grants)
-  const { task, pending, attemptId } = await recordIntent(
-    core,
-    caller,
-    newTask,
-    decision,
-    planned,
-    idempotency,
-  )
+  const ready = idempotency === undefined ? await issueInMemory(core, planned) : planned
   const origin = originOf(caller)
+  const recording = recordIntent(core, caller, newTask, decision, ready, idempotency)
+  const { task, pending, attemptId } = await recording.catch(async (error: unknown) => {
+    // The commit may have gone through: then the task is open, and nobody knows of it.
+    if (isUnknownOutcome(error)) {
+      await abandonTask(core, { task: newTask, attemptId: undefined }, [], origin, 'open_failed')
+    }
+    throw error
+  })
   let grants: MintedGrant[]
   try {
-    grants = await mintGrants(core, task, planned, pending, origin)
+    grants = await mintGrants(core, task, ready, pending, origin)
   } catch (error) {
     await abandonTask(core, { task, attemptId }, pending, origin, 'open_failed')
     throw error
@@ -114,24 +115,17 @@ async function recordIntent(
     ...decided(decision),
     detail: { ttlSeconds: newTask.ttlSeconds, key: newTask.key },
   })
-  const requested = (task: Task | NewTask): AuditEvent[] =>
-    planned.map(({ row, decision: allowed }) =>
-      grantEvent('grant.requested', origin, task, row, {
-        ...decided(allowed),
-        detail: { ttlSeconds: row.ttlSeconds },
-      }),
-    )
   const first = async (session: Session): Promise<RecordedIntent> => {
     const { task, grants } = await insertTask(session, newTask, rows, settleSeconds, [
       opened,
-      ...requested(newTask),
+      ...intentEvents(origin, newTask, planned),
     ])
     return { task, pending: grants }
   }
   const again = async (session: Session, taskId: string): Promise<RecordedIntent> => {
     const task = await findTask(session, taskId)
-    const events = task === undefined ? [] : requested(task)
-    const pending = await insertPendingGrants(session, taskId, rows, settleSeconds, events)
+    const events = task === undefined ? [] : intentEvents(origin, task, planned)
+    const pending = await insertGrants(session, taskId, rows, settleSeconds, events)
     if (task?.state === 'open' && pending.length === rows.length) return { task, pending }
     throw new BrokerError('task_not_open', 'the task of the first try is not open any more', {
       details: { taskId },

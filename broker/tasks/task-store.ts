@@ -77,7 +77,7 @@ const OPEN: Statement = {
 }
 
 /**
- * Records a task as `open` together with its pending grants and the events of both, in one statement.
+ * Records a task as `open` together with its grants and the events of both, in one statement.
  *
  * @throws {BrokerError} caused by a violation of {@link OPEN_KEY_INDEX} if the key is taken
  */
@@ -109,11 +109,25 @@ export async function insertTask(
 }
 
 /** A row that came as JSON: its times are strings. */
-type JsonRow<Row> = { [Column in keyof Row]: Row[Column] extends Date ? string : Row[Column] }
+type JsonRow<Row> = {
+  [Column in keyof Row]: Row[Column] extends Date
+    ? string
+    : Row[Column] extends Date | null
+      ? string | null
+      : Row[Column]
+}
 
 function revived(row: JsonRow<GrantRow>): GrantRow {
-  // A grant that was planned just now has these two times and no other.
-  return { ...row, requested_at: new Date(row.requested_at), expires_at: new Date(row.expires_at) }
+  // A grant that was recorded just now has these times and no other.
+  return {
+    ...row,
+    requested_at: new Date(row.requested_at),
+    issued_at: row.issued_at === null ? null : new Date(row.issued_at),
+    expires_at: new Date(row.expires_at),
+    revoked_at: null,
+    removed_at: null,
+    deferred_until: null,
+  }
 }
 
 const FIND: Statement = {

@@ -19,6 +19,7 @@ export function requestOf(harness: AdapterHarness, changes: Partial<GrantRequest
     access: harness.access,
     params: harness.params ?? {},
     workloadId: 'mcp-contract',
+    ttlSeconds: 600,
     expiresAt: new Date(Date.now() + 600_000),
     issueBefore: new Date(Date.now() + TIMEOUT_MS),
     ...changes,

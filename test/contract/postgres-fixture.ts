@@ -6,6 +6,7 @@ import { postgresAdapter } from '../../adapters/postgres/index.ts'
 import type { Adapter, Call, Credential, GrantRequest } from '../../broker/adapter.ts'
 import type { JsonObject } from '../../broker/json.ts'
 import { connect, freshDatabase, serverUrl } from '../support/postgres.ts'
+import { NO_SERVICES } from '../support/resource-setup.ts'
 
 export type AdminKind = 'superuser' | 'least privilege'
 
@@ -105,6 +106,7 @@ export async function createPostgresFixture(kind: AdminKind): Promise<PostgresFi
 
     adapter(settings = {}, access = {}) {
       const adapter = postgresAdapter.create({
+        ...NO_SERVICES,
         resource: 'db',
         settings: postgresAdapter.settings.parse({ admin: adminUrl.href, scramIterations: 1, ...settings }),
         accesses: new Map(
@@ -125,6 +127,7 @@ export async function createPostgresFixture(kind: AdminKind): Promise<PostgresFi
         access,
         params: {},
         workloadId: 'test',
+        ttlSeconds: Math.ceil(ttlMs / 1000),
         expiresAt: new Date(Date.now() + ttlMs),
         issueBefore: new Date(Date.now() + 10_000),
       }

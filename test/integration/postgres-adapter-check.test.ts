@@ -184,6 +184,7 @@ describe('issuing', () => {
       access: 'write',
       params: {},
       workloadId: 'w',
+      ttlSeconds: 60,
       expiresAt: new Date(Date.now() + 60_000),
       issueBefore: new Date(Date.now() + 60_000),
     }

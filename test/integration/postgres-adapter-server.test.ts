@@ -12,6 +12,7 @@ import { Secret } from '../../broker/secret.ts'
 import { callFor, newStoreId } from '../contract/postgres-fixture.ts'
 import { canLogIn, openSession, type OpenSession } from '../support/database-user.ts'
 import { connect } from '../support/postgres.ts'
+import { NO_SERVICES } from '../support/resource-setup.ts'
 import { GONE } from './postgres-adapter-steps.ts'
 
 /** A server of its own: these tests restart it and use it up. */
@@ -42,6 +43,7 @@ beforeAll(async () => {
   admin.username = 'adm'
   admin.password = 'adm'
   adapter = postgresAdapter.create({
+    ...NO_SERVICES,
     resource: 'db',
     settings: postgresAdapter.settings.parse({ admin: admin.href }),
     accesses: new Map([['read', postgresAdapter.access.parse({ memberOf: 'reader' })]]),
@@ -63,6 +65,7 @@ async function issue(): Promise<{ handle: JsonObject; uri: string }> {
     access: 'read',
     params: {},
     workloadId: 'w',
+    ttlSeconds: 60,
   }
   const handle = adapter.plan(plan)
   const times = { expiresAt: new Date(Date.now() + 60_000), issueBefore: new Date(Date.now() + 10_000) }

@@ -1,11 +1,14 @@
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import type { Adapter } from '../../broker/adapter.ts'
 import { postgresAdapter } from '../../adapters/postgres/index.ts'
+import { NO_SERVICES } from '../support/resource-setup.ts'
 
 const ADMIN = 'postgresql://adm:hunter2%40@db.example.com:5433/shop'
 
-function create(settings: Record<string, unknown>): unknown {
+function create(settings: Record<string, unknown>): Adapter {
   return postgresAdapter.create({
+    ...NO_SERVICES,
     resource: 'db',
     settings: postgresAdapter.settings.parse(settings),
     accesses: new Map([['read', postgresAdapter.access.parse({ memberOf: 'shop_reader' })]]),
@@ -15,6 +18,7 @@ function create(settings: Record<string, unknown>): unknown {
 function plan(settings: Record<string, unknown>, access: Record<string, unknown> = {}): unknown {
   return postgresAdapter
     .create({
+      ...NO_SERVICES,
       resource: 'db',
       settings: postgresAdapter.settings.parse(settings),
       accesses: new Map([['read', postgresAdapter.access.parse({ memberOf: 'shop_reader', ...access })]]),
@@ -26,6 +30,7 @@ function plan(settings: Record<string, unknown>, access: Record<string, unknown>
       access: 'read',
       params: {},
       workloadId: 'w',
+      ttlSeconds: 60,
     })
 }
 
@@ -66,7 +71,7 @@ describe('settings of a postgres resource', () => {
     for (const memberOf of ['', [], 'x'.repeat(64), 'ü'.repeat(32), 'a\nb', ['a', '']]) {
       expect(postgresAdapter.access.safeParse({ memberOf }).success, JSON.stringify(memberOf)).toBe(false)
     }
-    expect(postgresAdapter.params.safeParse({ any: 1 }).success).toBe(false)
+    expect(create({ admin: ADMIN }).params('read').safeParse({ any: 1 }).success).toBe(false)
   })
 })
 

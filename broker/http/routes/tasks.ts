@@ -15,7 +15,7 @@ import type { Authenticator } from '../../identity/authenticator.ts'
 import * as answers from '../answer-schemas.ts'
 import { route, type Answer, type Route } from '../route.ts'
 import * as schemas from '../schemas.ts'
-import { grantView, mintedView, pageView, taskView } from '../views.ts'
+import { grantView, mintedView, outstandingView, pageView, taskView } from '../views.ts'
 
 const MAX_GRANTS = 10_000
 
@@ -28,12 +28,7 @@ async function end(core: Core, caller: Caller, id: string, order: EndOrder): Pro
   const body = {
     task: taskView(task),
     state: task.state,
-    outstanding: outstanding.map(({ id: grantId, resource, state, lastError }) => ({
-      grantId,
-      resource,
-      state,
-      lastError,
-    })),
+    outstanding: outstanding.map(outstandingView),
   }
   return { status: task.state === 'ended' ? 200 : 202, body }
 }
