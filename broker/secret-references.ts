@@ -7,7 +7,7 @@ const REFERENCE = /\$\{(env|file):([^}]+)\}/g
 /**
  * Replaces `${env:NAME}` and `${file:path}` in every string of a configuration. A file's last line break is dropped.
  * Only references are looked up, so that secrets need not stand in the configuration itself. Values whose key ends in
- * `File` are paths, and made absolute.
+ * `File` or `Folder` are paths, and made absolute.
  */
 export async function resolveReferences(
   value: unknown,
@@ -23,7 +23,9 @@ export async function resolveReferences(
       const walked = await walk(item, [...path, key])
       return [
         key,
-        key.endsWith('File') && typeof walked === 'string' ? resolve(folder, walked) : walked,
+        (key.endsWith('File') || key.endsWith('Folder')) && typeof walked === 'string'
+          ? resolve(folder, walked)
+          : walked,
       ] as const
     })
     return Object.fromEntries(await Promise.all(entries))

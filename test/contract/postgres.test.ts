@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { openSession } from '../support/database-user.ts'
 import { startProxy } from '../support/proxy.ts'
-import { describeAdapterContract, type AdapterHarness } from './adapter-contract.ts'
+import { describeAdapterContract, type AdapterHarness, type AdapterTraits } from './adapter-contract.ts'
 import { createPostgresFixture, newStoreId, type AdminKind } from './postgres-fixture.ts'
 
 /** As odd as Postgres takes them: 63 bytes are its limit. */
@@ -58,5 +58,15 @@ async function createHarness(kind: AdminKind): Promise<AdapterHarness> {
   }
 }
 
-describeAdapterContract('postgres, as superuser', () => createHarness('superuser'))
-describeAdapterContract('postgres, with least privilege', () => createHarness('least privilege'))
+const TRAITS: AdapterTraits = {
+  sideEffects: true,
+  renews: true,
+  lists: true,
+  nativeExpiry: 'exact',
+  breakable: true,
+  mayBeIncapable: true,
+  secrets: ['password', 'uri'],
+}
+
+describeAdapterContract('postgres, as superuser', TRAITS, () => createHarness('superuser'))
+describeAdapterContract('postgres, with least privilege', TRAITS, () => createHarness('least privilege'))

@@ -1,0 +1,49 @@
+import type { Ledger, OcspAnswer, SerialStatus } from '../../broker/adapter.ts'
+import type { Ca } from './ca.ts'
+import { isIssuedBy, readOcspRequest, type CertId, type OcspRequest } from './ocsp-request.ts'
+import { ocspError, signOcspResponse } from './ocsp-response.ts'
+
+const UNKNOWN: SerialStatus = { status: 'unknown' }
+
+/**
+ * Answers an OCSP request by what the ledger says at this moment. All certificates of one request are answered for by
+ * the authority of the first that is one of ours. Undefined: none is.
+ *
+ * @param cas authorities that have somebody who signs answers
+ */
+export async function answerOcsp(
+  der: Uint8Array,
+  cas: readonly Ca[],
+  ledger: Ledger,
+  lifetimeSeconds: number,
+): Promise<OcspAnswer | undefined> {
+  let request: OcspRequest
+  try {
+    request = readOcspRequest(der)
+  } catch {
+    return unshared(ocspError('malformedRequest'))
+  }
+  const ca = cas.find((one) => request.certIds.some((certId) => isIssuedBy(certId, one)))
+  if (ca?.responder === undefined) return undefined
+  const own = request.certIds.filter((certId) => isIssuedBy(certId, ca))
+  const statuses = await ledger
+    .statusOf(
+      ca.id,
+      own.map(({ serial }) => serial),
+    )
+    .catch(() => undefined)
+  if (statuses === undefined) return unshared(ocspError('tryLater'))
+  const now = new Date()
+  const nextUpdate = new Date(now.getTime() + lifetimeSeconds * 1000)
+  const statusOf = (certId: CertId): SerialStatus =>
+    (own.includes(certId) ? statuses.get(certId.serial) : undefined) ?? UNKNOWN
+  const isDelegate = ca.responder.certificate !== ca.certificate
+  return {
+    der: signOcspResponse(ca.responder, isDelegate, { request, statusOf, now, nextUpdate }),
+    sharedUntil: request.nonce === undefined ? nextUpdate : undefined,
+  }
+}
+
+function unshared(der: Buffer): OcspAnswer {
+  return { der, sharedUntil: undefined }
+}
