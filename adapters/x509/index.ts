@@ -17,6 +17,7 @@ import { paramsOf } from './params.ts'
 import type { Locations } from './profile.ts'
 import { revokeCertificates } from './revoke.ts'
 import { access, settings, type Access, type Settings } from './settings.ts'
+import { createStatusLookup } from './status-lookup.ts'
 
 /** A certificate per grant. */
 export const x509Adapter: AdapterKind<typeof settings, typeof access> = {
@@ -34,6 +35,7 @@ export function createX509Adapter(setup: ResourceSetup<Settings, Access>): Adapt
   const cas = [ca, ...others]
   const isListed = revocation === 'listed'
   const lists = isListed ? crlServices(ledger, cas, crlSeconds) : new Map<string, CrlService>()
+  const lookUps = new Map(cas.map(({ id }) => [id, createStatusLookup(ledger, id)]))
   const issuing: Issuing = {
     ca,
     resource,
@@ -93,7 +95,7 @@ export function createX509Adapter(setup: ResourceSetup<Settings, Access>): Adapt
         throw new AdapterError('failed', 'there is no list of this authority', { settled: true })
       },
 
-      ocsp: async (request) => (isListed ? answerOcsp(request, cas, ledger, ocspSeconds) : undefined),
+      ocsp: async (request) => (isListed ? answerOcsp(request, cas, lookUps, ocspSeconds) : undefined),
     },
 
     [Symbol.asyncDispose]: async () => undefined,

@@ -1,7 +1,8 @@
-import type { Ledger, OcspAnswer, SerialStatus } from '../../broker/adapter.ts'
+import type { OcspAnswer, SerialStatus } from '../../broker/adapter.ts'
 import type { Ca } from './ca.ts'
 import { isIssuedBy, readOcspRequest, type CertId, type OcspRequest } from './ocsp-request.ts'
 import { ocspError, signOcspResponse } from './ocsp-response.ts'
+import type { StatusLookup } from './status-lookup.ts'
 
 const UNKNOWN: SerialStatus = { status: 'unknown' }
 
@@ -9,12 +10,12 @@ const UNKNOWN: SerialStatus = { status: 'unknown' }
  * Answers an OCSP request by what the ledger says at this moment. All certificates of one request are answered for by
  * the authority of the first that is one of ours. Undefined: none is.
  *
- * @param cas authorities that have somebody who signs answers
+ * @param lookUps how to ask the ledger, by authority
  */
 export async function answerOcsp(
   der: Uint8Array,
   cas: readonly Ca[],
-  ledger: Ledger,
+  lookUps: ReadonlyMap<string, StatusLookup>,
   lifetimeSeconds: number,
 ): Promise<OcspAnswer | undefined> {
   let request: OcspRequest
@@ -24,14 +25,10 @@ export async function answerOcsp(
     return unshared(ocspError('malformedRequest'))
   }
   const ca = cas.find((one) => request.certIds.some((certId) => isIssuedBy(certId, one)))
-  if (ca?.responder === undefined) return undefined
+  const lookUp = lookUps.get(ca?.id ?? '')
+  if (ca?.responder === undefined || lookUp === undefined) return undefined
   const own = request.certIds.filter((certId) => isIssuedBy(certId, ca))
-  const statuses = await ledger
-    .statusOf(
-      ca.id,
-      own.map(({ serial }) => serial),
-    )
-    .catch(() => undefined)
+  const statuses = await lookUp(own.map(({ serial }) => serial)).catch(() => undefined)
   if (statuses === undefined) return unshared(ocspError('tryLater'))
   const now = new Date()
   const nextUpdate = new Date(now.getTime() + lifetimeSeconds * 1000)

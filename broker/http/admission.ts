@@ -1,12 +1,12 @@
 import { BrokerError } from '../errors.ts'
 
 /**
- * How many requests may be in progress. Minting has less than all, so that ending access always finds a place; and so
+ * How many requests may be in progress. Those of anybody are counted apart: they take no place from the others. Minting has less than all, so that ending access always finds a place; and so
  * have those that wait for access to end: they are answered with what is outstanding instead.
  */
-const LIMITS = { all: 1_024, minting: 512, waiting: 256 } as const
+const LIMITS = { all: 1_024, minting: 512, waiting: 256, public: 512 } as const
 
-export type Kind = 'plain' | 'minting' | 'waiting'
+export type Kind = 'plain' | 'minting' | 'waiting' | 'public'
 
 export interface Place extends Disposable {
   readonly mayWait: boolean
@@ -21,10 +21,26 @@ export function createAdmission(): Admission {
   let all = 0
   let minting = 0
   let waiting = 0
+  let open = 0
+  const overloaded = (): BrokerError =>
+    new BrokerError('overloaded', 'too many requests are in progress', { retryAfterSeconds: 1 })
+
+  function enterPublic(): Place {
+    if (open >= LIMITS.public) throw overloaded()
+    open += 1
+    return {
+      mayWait: false,
+      [Symbol.dispose]() {
+        open -= 1
+      },
+    }
+  }
+
   return {
     enter(kind) {
+      if (kind === 'public') return enterPublic()
       if (all >= LIMITS.all || (kind === 'minting' && minting >= LIMITS.minting)) {
-        throw new BrokerError('overloaded', 'too many requests are in progress', { retryAfterSeconds: 1 })
+        throw overloaded()
       }
       const mayWait = kind === 'waiting' && waiting < LIMITS.waiting
       all += 1

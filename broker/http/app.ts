@@ -10,19 +10,35 @@ import type { Authenticator } from '../identity/authenticator.ts'
 import { createAdmission, type Kind } from './admission.ts'
 import { openapiDocument } from './openapi.ts'
 import { sendProblem } from './problems.ts'
-import { bearerOf, idempotencyKeyOf, jsonBodyOf, requestIdOf, traceIdOf, validated } from './read-request.ts'
+import {
+  bearerOf,
+  bytesOf,
+  idempotencyKeyOf,
+  jsonBodyOf,
+  pathParams,
+  requestIdOf,
+  traceIdOf,
+  validated,
+} from './read-request.ts'
 import type { Answer, Route } from './route.ts'
 import { administrationRoutes } from './routes/administration.ts'
+import { authorityRoutes } from './routes/authorities.ts'
 import { grantRoutes } from './routes/grants.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { taskRoutes } from './routes/tasks.ts'
 import { waitQuery } from './schemas.ts'
 
 const BODY_LIMIT = '128kb'
+const BYTES = { limit: '16kb', inflate: false } as const
 
 /** The HTTP API. https://www.rfc-editor.org/rfc/rfc9110 */
 export function createApp(core: Core, authenticator: Authenticator, version: string): Express {
-  const routes: Route[] = [...taskRoutes(authenticator), ...grantRoutes, ...administrationRoutes]
+  const routes: Route[] = [
+    ...taskRoutes(authenticator),
+    ...grantRoutes,
+    ...administrationRoutes,
+    ...authorityRoutes,
+  ]
   let document: Record<string, unknown> | undefined
   routes.push(...operationRoutes(() => (document ??= openapiDocument(routes, version))))
   const admission = createAdmission()
@@ -42,7 +58,8 @@ export function createApp(core: Core, authenticator: Authenticator, version: str
   app.use(express.json({ limit: BODY_LIMIT, inflate: false, type: 'application/json', strict: true }))
 
   for (const route of routes) {
-    app[route.method](expressPath(route), async (request, response) => {
+    const parsers = route.bodyType === undefined ? [] : [express.raw({ ...BYTES, type: route.bodyType })]
+    app[route.method](expressPath(route), ...parsers, async (request, response) => {
       const serving = serve(core, authenticator, admission, route, request, response)
       core.background.track(serving)
       await serving
@@ -65,7 +82,8 @@ export function createApp(core: Core, authenticator: Authenticator, version: str
 }
 
 function expressPath(route: Route): string {
-  return route.path.replaceAll(/\{(\w+)\}/g, ':$1')
+  const path = route.path.replaceAll(/\{(\w+)\}/g, ':$1')
+  return route.takesRest === true ? path.replace(/:(\w+)$/, '*$1') : path
 }
 
 async function serve(
@@ -93,16 +111,22 @@ async function serve(
       'request',
     )
   })
+  using place = admission.enter(kindOf(route))
   if (route.public) {
-    await send(core, response, await route.handle(readInput(core, route, request, false), undefined))
+    await send(core, request, response, await route.handle(readInput(core, route, request, false), undefined))
     return
   }
-  using place = admission.enter(kindOf(route))
   const caller = await identify(core, authenticator, request, response)
-  await send(core, response, await route.handle(readInput(core, route, request, place.mayWait), caller))
+  await send(
+    core,
+    request,
+    response,
+    await route.handle(readInput(core, route, request, place.mayWait), caller),
+  )
 }
 
 function kindOf(route: Route): Kind {
+  if (route.public) return 'public'
   if (route.mints === true) return 'minting'
   return route.query === waitQuery ? 'waiting' : 'plain'
 }
@@ -116,9 +140,12 @@ function readInput(
   const query = route.query === waitQuery && !mayWait ? { ...request.query, waitSeconds: '0' } : request.query
   return {
     core,
-    params: validated(route.params, request.params, 'path'),
+    params: validated(route.params, pathParams(request), 'path'),
     query: validated(route.query, query, 'query'),
-    body: validated(route.body, jsonBodyOf(request, request.body), 'body'),
+    body:
+      route.bodyType === undefined
+        ? validated(route.body, jsonBodyOf(request, request.body), 'body')
+        : validated(route.body, bytesOf(request.body, route.bodyType), 'body'),
     idempotencyKey: route.mints === true ? idempotencyKeyOf(request) : undefined,
   }
 }
@@ -151,10 +178,17 @@ async function identify(
   }
 }
 
-async function send(core: Core, response: Response, answer: Answer): Promise<void> {
-  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value)
+async function send(core: Core, request: Request, response: Response, answer: Answer): Promise<void> {
   response.status(answer.status).setHeader('Cache-Control', 'no-store')
-  const body = answer.contentType === undefined ? JSON.stringify(answer.body ?? null) : String(answer.body)
+  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value)
+  if (answer.etag !== undefined) {
+    response.setHeader('ETag', answer.etag)
+    if (request.headers['if-none-match'] === answer.etag) {
+      response.status(304).end()
+      return
+    }
+  }
+  const body = bodyOf(answer)
   const delivered = new Promise<boolean>((resolve) => {
     response.once('finish', () => resolve(true))
     response.once('close', () => resolve(response.writableFinished))
@@ -164,6 +198,11 @@ async function send(core: Core, response: Response, answer: Answer): Promise<voi
   if (answer.undelivered !== undefined && !(await delivered)) {
     core.background.start('withdraw what was not delivered', answer.undelivered)
   }
+}
+
+function bodyOf({ body, contentType }: Answer): string | Buffer {
+  if (contentType === undefined) return JSON.stringify(body ?? null)
+  return body instanceof Uint8Array ? Buffer.from(body) : String(body)
 }
 
 /** What Express and its body parser throw: an error with a status and sometimes a type. */

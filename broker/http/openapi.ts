@@ -58,7 +58,7 @@ function operationOf(route: Route, schemaOf: SchemaOf, problem: Json): Json {
     summary: route.summary,
     security: route.public ? [] : [{ bearer: [] }],
     parameters: parametersOf(route, schemaOf),
-    ...(route.body === undefined ? {} : bodyOf(route.body, schemaOf)),
+    ...(route.body === undefined ? {} : bodyOf(route.body, route.bodyType, schemaOf)),
     responses: {
       ...Object.fromEntries(answers),
       default: {
@@ -69,7 +69,9 @@ function operationOf(route: Route, schemaOf: SchemaOf, problem: Json): Json {
   }
 }
 
-function bodyOf(body: z.ZodType, schemaOf: SchemaOf): Json {
+function bodyOf(body: z.ZodType, bodyType: string | undefined, schemaOf: SchemaOf): Json {
+  if (bodyType !== undefined)
+    return { requestBody: { required: true, content: { [bodyType]: { schema: {} } } } }
   const required = !body.safeParse(undefined).success
   return { requestBody: { required, content: { 'application/json': { schema: schemaOf(body, 'input') } } } }
 }

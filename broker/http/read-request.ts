@@ -63,6 +63,20 @@ export function jsonBodyOf(request: Request, body: unknown): unknown {
   return body
 }
 
+/** The bytes of a body that is no JSON. @throws {BrokerError} `unsupported_media_type` */
+export function bytesOf(body: unknown, type: string): Uint8Array {
+  if (body instanceof Uint8Array) return body
+  throw new BrokerError('unsupported_media_type', `send the body as ${type}, not encoded`)
+}
+
+/** The parameters in the path; one that takes the rest of it came in pieces. */
+export function pathParams(request: Request): Record<string, string> {
+  const params: Record<string, string | string[]> = request.params
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]) => [name, Array.isArray(value) ? value.join('/') : value]),
+  )
+}
+
 function hasBody(request: Request): boolean {
   const length = request.headers['content-length']
   return request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')

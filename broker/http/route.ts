@@ -5,8 +5,10 @@ import type { Core } from '../core.ts'
 export interface Answer {
   readonly status: number
   readonly body?: unknown
-  /** Set for anything but JSON. */
+  /** Set for anything but JSON: the body is text or bytes then. */
   readonly contentType?: string
+  /** Names the body's content: whoever has it already gets 304. https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3 */
+  readonly etag?: string
   readonly headers?: Readonly<Record<string, string>>
   /** Called if the caller is gone before the whole answer was on its way. */
   readonly undelivered?: () => Promise<void>
@@ -22,11 +24,15 @@ interface RouteFacts<Params extends z.ZodType, Query extends z.ZodType, Body ext
   readonly method: 'get' | 'post'
   /** With `{name}` for parameters, as in OpenAPI. */
   readonly path: string
+  /** The last parameter takes the rest of the path, slashes included. */
+  readonly takesRest?: true
   readonly operationId: string
   readonly summary: string
   readonly params?: Params
   readonly query?: Query
   readonly body?: Body
+  /** Set for anything but JSON: the body is bytes of this type then. */
+  readonly bodyType?: string
   readonly answers: Readonly<Record<number, AnswerSpec>>
   /** Mints credentials: takes an Idempotency-Key, and its answers are never stored. */
   readonly mints?: boolean
@@ -68,9 +74,10 @@ export function route<Params extends z.ZodType, Query extends z.ZodType, Body ex
 }
 
 /** A route that anybody may call. */
-export function publicRoute(
-  facts: RouteFacts<z.ZodType, z.ZodType, z.ZodType> & { readonly handle: (core: Core) => Promise<Answer> },
+export function publicRoute<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType>(
+  facts: RouteFacts<Params, Query, Body> & {
+    readonly handle: (input: Input<Params, Query, Body>) => Promise<Answer>
+  },
 ): Route {
-  const { handle, ...rest } = facts
-  return { ...rest, public: true, handle: ({ core }) => handle(core) }
+  return { ...facts, public: true }
 }

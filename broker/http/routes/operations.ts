@@ -30,7 +30,7 @@ export function operationRoutes(openapi: () => unknown): readonly Route[] {
           schema: readiness,
         },
       },
-      async handle(core) {
+      async handle({ core }) {
         const store = await ping(core.db.auto)
         const ready = store && !core.background.stopping.aborted
         const backends = Object.fromEntries(
@@ -48,7 +48,7 @@ export function operationRoutes(openapi: () => unknown): readonly Route[] {
       operationId: 'metrics',
       summary: 'Prometheus metrics',
       answers: { 200: { description: 'Text exposition format', contentType: 'text/plain' } },
-      handle: async (core) => ({
+      handle: async ({ core }) => ({
         status: 200,
         body: await core.metrics.registry.metrics(),
         contentType: core.metrics.registry.contentType,
