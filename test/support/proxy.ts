@@ -9,6 +9,10 @@ export interface Proxy extends AsyncDisposable {
   mode: 'pass' | 'stall' | 'refuse'
   /** Packets from the client for which it answers true wait until it is taken away. */
   holdBack: ((data: Buffer) => boolean) | undefined
+  /** How many packets wait. */
+  readonly heldBack: number
+  /** Passes on what was held back, and ends every connection before an answer comes back. */
+  deliverAndCut(): void
   /** Called for every packet from the client before (`false`) and after (`true`) it is passed on. */
   onPacket: ((data: Buffer, delivered: boolean) => void) | undefined
   /** Ends every connection that is open. */
@@ -80,6 +84,17 @@ export async function startProxy(target: string): Promise<Proxy> {
     set holdBack(next) {
       holdBack = next
       if (next === undefined) for (const deliver of waiting.splice(0)) deliver()
+    },
+    get heldBack() {
+      return waiting.length
+    },
+    deliverAndCut() {
+      holdBack = undefined
+      mode = 'stall'
+      for (const deliver of waiting.splice(0)) deliver()
+      // What was written leaves before the end of the connection does.
+      for (const socket of open) socket.end()
+      mode = 'pass'
     },
     onPacket: undefined,
     cut() {
