@@ -11,6 +11,7 @@ import { ensureDatabase } from '../broker/db/ensure-database.ts'
 import { loadOrCreateDevIssuer } from '../broker/identity/dev-issuer.ts'
 import { packageRoot } from '../broker/package-root.ts'
 import { Secret } from '../broker/secret.ts'
+import { benchCertificates } from './bench/certificates.ts'
 import { benchEnd, benchReap } from './bench/ending.ts'
 import { benchIssue } from './bench/issuing.ts'
 import { poster } from './bench/load.ts'
@@ -53,7 +54,16 @@ try {
       store: { url: postgres.url('store').reveal(), poolSize: 40 },
       issuers: [{ issuer: name, jwksFile, audience: 'taskgrant', workload: { id: 'sub' } }],
       policies: './policies',
-      resources: { 'db-1': resource(1), 'db-4096': resource(4096) },
+      resources: {
+        'db-1': resource(1),
+        'db-4096': resource(4096),
+        api: {
+          adapter: 'x509',
+          trustDomain: 'bench.example.com',
+          ca: { createdInFolder: './ca' },
+          access: { client: {} },
+        },
+      },
     }),
   )
   const broker = fork(join(packageRoot(), 'dist/broker/cli/main.js'), ['serve', '-c', configFile], {
@@ -69,6 +79,7 @@ try {
   )
   console.log('The broker, its store, the backend and the load share this machine.\n')
   await benchIssue(post, shop, quick)
+  await benchCertificates(post, quick)
   await benchEnd(post, shop, quick)
   await benchReap(postgres.url('store'), shop, quick)
 
