@@ -1,9 +1,10 @@
-import { fork } from 'node:child_process'
+import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { arch, cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { createServer } from 'node:net'
+import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { stringify } from 'yaml'
 import { startEmbeddedPostgres } from '../broker/db/embedded-postgres.ts'
@@ -18,15 +19,18 @@ import { poster } from './bench/load.ts'
 
 /**
  * Measures the broker beside its baseline in the same run: absolute figures are those of this machine, ratios carry
- * over. `npm run bench`; `npm run bench -- --quick` for a short look.
+ * over. `npm run bench`; `npm run bench -- --quick` for a short look, `--only certificates` for a part of it.
  */
-const quick = process.argv.includes('--quick')
+const { quick = false, only } = parseArgs({
+  options: { quick: { type: 'boolean' }, only: { type: 'string' } },
+}).values
 const folder = await mkdtemp(join(tmpdir(), 'taskgrant-bench-'))
 const postgres = await startEmbeddedPostgres({
   dataDir: join(folder, 'postgres'),
   password: new Secret('bench'),
   settings: { max_connections: '200' },
 })
+let broker: ChildProcess | undefined
 try {
   await Promise.all(['store', 'shop'].map((name) => ensureDatabase(postgres.url('postgres'), name)))
   const shop = new pg.Pool({ connectionString: postgres.url('shop').reveal(), max: 64 })
@@ -66,7 +70,7 @@ try {
       },
     }),
   )
-  const broker = fork(join(packageRoot(), 'dist/broker/cli/main.js'), ['serve', '-c', configFile], {
+  broker = fork(join(packageRoot(), 'dist/broker/cli/main.js'), ['serve', '-c', configFile], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   const url = `http://127.0.0.1:${port}`
@@ -78,15 +82,22 @@ try {
     `taskgrant bench: Node ${process.version}, PostgreSQL 18 embedded, ${cpus().length} cores, ${arch()}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
   )
   console.log('The broker, its store, the backend and the load share this machine.\n')
-  await benchIssue(post, shop, quick)
-  await benchCertificates(post, quick)
-  await benchEnd(post, shop, quick)
-  await benchReap(postgres.url('store'), shop, quick)
+  const parts = {
+    issuing: () => benchIssue(post, shop, quick),
+    certificates: () => benchCertificates(post, quick),
+    ending: () => benchEnd(post, shop, quick),
+    reaping: () => benchReap(postgres.url('store'), shop, quick),
+  }
+  for (const [part, measurePart] of Object.entries(parts)) {
+    if (only === undefined || only === part) await measurePart()
+  }
 
   broker.kill('SIGTERM')
   await once(broker, 'exit')
   await shop.end()
 } finally {
+  // When a measurement fails, its error ends this process, and a broker that goes on would keep it from that.
+  broker?.kill('SIGKILL')
   await postgres.stop()
   await rm(folder, { recursive: true, force: true })
 }
