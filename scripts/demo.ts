@@ -1,74 +1,118 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import '../broker/policy/cedar-v8-flag.ts'
 import { startDev } from '../broker/dev/start-dev.ts'
 import { loadOrCreateDevIssuer } from '../broker/identity/dev-issuer.ts'
-import { callBroker, say, step, table } from './demo/telling.ts'
+import { askApi, startInternalApi, type Certificate } from './demo/internal-api.ts'
+import { signedGet, type SessionKeys } from './demo/signed-get.ts'
+import { callBroker, outcomeOf, say, step, table } from './demo/telling.ts'
 
-/** The main job, told as a story: a task gets a real database user, and loses it. Leaves nothing running. */
+/**
+ * The main job, told as a story: one task gets a database user, a certificate and an AWS session, and loses all three
+ * when an administrator names it. Leaves nothing running.
+ */
 const home = await mkdtemp(join(tmpdir(), 'taskgrant-demo-'))
-step('A broker starts, with its own PostgreSQL and a demo database')
+step('A broker starts, with its own PostgreSQL, an authority for certificates and an emulated AWS account')
 const broker = await startDev({ home, port: 0, logLevel: 'error', progress: (line) => say(line) })
+let stopApi = async (): Promise<void> => undefined
 try {
   const issuer = await loadOrCreateDevIssuer(home)
   const tokenOf = (subject: string) => issuer.sign({ subject, use: 'workload', ttlSeconds: 300 })
   const agent = callBroker(broker.url, await tokenOf('mcp-orders'))
   const administrator = callBroker(broker.url, await tokenOf('admin-on-call'))
 
-  step('The MCP server "mcp-orders" opens a task and asks for read access to shop-db')
+  step('A team runs an internal API: it wants client certificates, and gets its own from the broker too')
+  const team = callBroker(broker.url, await tokenOf('mcp-internal-api'))
+  const serving = await team('POST', '/v1/tasks', {
+    purpose: 'serve the internal API',
+    grants: [{ resource: 'internal-api', access: 'server', params: { dnsNames: ['localhost'] } }],
+  })
+  const [own] = serving['grants'] as { credential: Certificate }[]
+  if (own === undefined) throw new Error('the API has no certificate')
+  const api = await startInternalApi(broker.url, own.credential)
+  stopApi = () => api.stop()
+  say(`it listens at ${api.url.href}, and asks the broker ten times a second what was withdrawn`)
+
+  step('The MCP server "mcp-orders" opens a task and asks for three credentials, all or nothing')
   const opened = await agent('POST', '/v1/tasks', {
     purpose: 'answer ticket 4711: where is the bicycle?',
     labels: { ticket: '4711' },
-    grants: [{ resource: 'shop-db', access: 'read', ttlSeconds: 300 }],
+    ttlSeconds: 300,
+    grants: [
+      { resource: 'shop-db', access: 'read' },
+      { resource: 'internal-api', access: 'client' },
+      { resource: 'aws-demo', access: 'read' },
+    ],
   })
   const task = opened['task'] as { id: string }
-  const [minted] = opened['grants'] as { credential: { uri: string; username: string; expiresAt: string } }[]
-  if (minted === undefined) throw new Error('no credential was minted')
-  const { uri, username, expiresAt } = minted.credential
-  say(`task       ${task.id}`)
-  say(`its user   ${username}`)
-  say(`until      ${expiresAt}, held by PostgreSQL itself`)
+  const [database, certificate, session] = (opened['grants'] as { credential: unknown }[]).map(
+    ({ credential }) => credential,
+  ) as [
+    { uri: string; username: string; expiresAt: string },
+    Certificate,
+    SessionKeys & { expiration: string },
+  ]
+  say(`task              ${task.id}`)
+  say(`database user     ${database.username}, until ${database.expiresAt} by PostgreSQL's clock`)
+  say(`certificate       ${certificate.spiffeId}`)
+  say(`AWS session       ${session.accessKeyId}, until ${session.expiration} by AWS's clock`)
 
-  step('It works with it')
-  const session = new pg.Client({ connectionString: uri })
-  const died = new Promise<string>((resolve) => session.on('error', (error) => resolve(error.message)))
-  await session.connect()
-  const found = await session.query('select id, item, status from orders where id = 4711')
-  say(`select * from orders where id = 4711   ->  ${JSON.stringify(found.rows[0])}`)
-  const refused = await session.query('delete from orders').then(
-    () => 'done: that must not be',
-    (error: Error) => error.message,
-  )
-  say(`delete from orders                     ->  ${refused}`)
+  const query = async (): Promise<string> => {
+    const client = new pg.Client({ connectionString: database.uri })
+    client.on('error', () => undefined)
+    await client.connect()
+    const { rows } = await client.query('select id, item, status from orders where id = 4711')
+    await client.end()
+    return JSON.stringify(rows[0])
+  }
+  const call = (): Promise<string> => askApi(api.url, certificate)
+  const report = async (): Promise<string> => {
+    const url = new URL('/reports/2026-01.csv', broker.awsUrl)
+    const { status, text } = await signedGet(url, session)
+    if (status !== 200) throw new Error(`${status} ${/<Code>(\w+)</.exec(text)?.[1] ?? text}`)
+    return JSON.stringify(text)
+  }
+  const uses = [
+    ['select * from orders where id = 4711', query],
+    ['GET /stock with the certificate', call],
+    ['GET s3://reports/2026-01.csv', report],
+  ] as const
+
+  step('It works with them')
+  for (const [what, use] of uses) say(`${what.padEnd(38)} ->  ${await use()}`)
 
   step('It starts a long query. An administrator revokes the task by its id')
-  const query = session.query('select pg_sleep(600)').then(
-    () => 'it went through: that must not be',
-    (error: Error) => error.message,
-  )
+  const long = new pg.Client({ connectionString: database.uri })
+  const died = new Promise<string>((resolve) => long.on('error', (error) => resolve(error.message)))
+  await long.connect()
+  const sleeping = outcomeOf(() => long.query('select pg_sleep(600)'))
   const started = performance.now()
   const revoked = await administrator('POST', `/v1/tasks/${task.id}/revoke`, {
     reason: 'ticket 4711 was closed',
   })
   say(`the task is ${String(revoked['state'])}, ${Math.round(performance.now() - started)} ms later`)
-  say(`the long query                         ->  ${await query}`)
-  say(`its session                            ->  ${await died}`)
+  say(`${'the long query'.padEnd(38)} ->  ${(await sleeping).text}`)
+  say(`${'its session'.padEnd(38)} ->  ${await died}`)
 
-  step('The credential opens nothing any more')
-  const late = new pg.Client({ connectionString: uri })
-  const login = await late.connect().then(
-    () => 'it still works: that must not be',
-    (error: Error) => error.message,
-  )
-  say(`a new login                            ->  ${login}`)
-  if (!/authentication failed|does not exist|not permitted/.test(login)) process.exitCode = 1
+  step('The three credentials open nothing any more')
+  await delay(1_000)
+  for (const [what, use] of uses) {
+    const { worked, text } = await outcomeOf(use)
+    say(`${what.padEnd(38)} ->  ${text}`)
+    if (worked) {
+      say('it still works: that must not be')
+      process.exitCode = 1
+    }
+  }
 
   step('The trail: who, what, under which rule, and why')
   const trail = await administrator('GET', `/v1/tasks/${task.id}/trail`)
   table(trail['items'] as Parameters<typeof table>[0])
 } finally {
+  await stopApi()
   await broker.stop()
   await rm(home, { recursive: true, force: true })
 }

@@ -26,6 +26,9 @@ export interface Ca {
   readonly intermediates: readonly X509Certificate[]
   /** The root, or the topmost certificate that is known. */
   readonly root: X509Certificate
+  /** When it and all those above it are valid. */
+  readonly validFrom: Date
+  readonly validTo: Date
   /** Undefined: it is only accepted, and signs nothing. */
   readonly signer: Signer | undefined
   /** Who signs OCSP answers: a delegate, or the authority itself. */
@@ -56,6 +59,8 @@ export function caOf({ chain, key, responder }: CaMaterial): Ca {
     publicKeyBits,
     intermediates: chain.filter((one) => !isSelfIssued(one)),
     root,
+    validFrom: new Date(Math.max(...chain.map((one) => Date.parse(one.validFrom)))),
+    validTo: new Date(Math.min(...chain.map((one) => Date.parse(one.validTo)))),
     signer,
     responder:
       responder === undefined

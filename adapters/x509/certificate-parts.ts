@@ -48,8 +48,11 @@ export function certificateParts(der: Uint8Array): CertificateParts {
   }
 }
 
-function readExtension(extension: Asn1): [string, Extension] {
+/** Its object identifier, and what it says. https://www.rfc-editor.org/rfc/rfc5280#section-4.1 */
+export function readExtension(extension: Asn1): [string, Extension] {
   const [id, ...rest] = readSequence(extension)
-  const critical = isBoolean(rest[0]) && readBoolean(rest[0])
-  return [readOid(id), { critical, value: readOctets(rest.at(-1)) }]
+  const critical = isBoolean(rest[0]) && readBoolean(rest.shift())
+  const [value, ...surplus] = rest
+  if (surplus.length > 0) throw new Error('expected an extension')
+  return [readOid(id), { critical, value: readOctets(value) }]
 }

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto'
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { AdapterError } from '../../broker/adapter.ts'
 import { distinguishedName, keyIdentifierOf, signed } from './certificate.ts'
 import { fromDer, integer, integerFromHex, sequence, tagged, time } from './der.ts'
@@ -19,7 +19,9 @@ const BACKDATE_MS = 60_000
  *
  * @throws {AdapterError} if the folder cannot be written
  */
-export function caInFolder(folder: string, organization: string): CaFiles {
+export function caInFolder(path: string, organization: string): CaFiles {
+  // Without a slash at its end: the draft lies beside the folder.
+  const folder = resolve(path)
   const files = filesIn(folder)
   try {
     if (!existsSync(files.certFile)) create(folder, organization)

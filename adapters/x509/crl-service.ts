@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ledger, RevocationList } from '../../broker/adapter.ts'
 import type { Ca } from './ca.ts'
 import { signCrl, type EncodedEntries } from './crl.ts'
@@ -5,6 +6,8 @@ import type { Signer } from './signature.ts'
 
 /** How old what we know of the ledger may be. With the time of a request, a list is current within a second. */
 const LOOK_AGAIN_MS = 400
+/** Anybody may ask: signing long lists takes at most a quarter of this thread's time. */
+const PAUSE_FACTOR = 3
 
 /** The current list of one authority, signed when something was withdrawn, and before the last one runs out. */
 export interface CrlService {
@@ -20,54 +23,75 @@ interface Known {
   readonly signAgainAt: number
 }
 
-export function createCrlService(
-  ledger: Ledger,
-  ca: Ca,
-  signer: Signer,
-  lifetimeSeconds: number,
-): CrlService {
+export interface CrlServiceOptions {
+  readonly ledger: Ledger
+  readonly ca: Ca
+  readonly signer: Signer
+  readonly lifetimeSeconds: number
+  /** Milliseconds since the epoch. */
+  readonly clock?: () => number
+}
+
+export function createCrlService({
+  ledger,
+  ca,
+  signer,
+  lifetimeSeconds,
+  clock = Date.now,
+}: CrlServiceOptions): CrlService {
   const cache: EncodedEntries = new Map()
   const lifetimeMs = lifetimeSeconds * 1000
   let known: Known | undefined
-  let lookedAt = 0
-  let looking: Promise<RevocationList> | undefined
+  let lookedAt = -Infinity
   let generation = 0
+  /** One look at a time, so that lists become known in the order of their numbers. */
+  let looking: { readonly generation: number; readonly answer: Promise<RevocationList> } | undefined
+  let lookingNext: Promise<RevocationList> | undefined
+  let rest: Promise<unknown> = Promise.resolve()
 
-  async function look(): Promise<RevocationList> {
-    const startedAt = Date.now()
-    const startedIn = generation
+  async function look(startedIn: number): Promise<RevocationList> {
+    const startedAt = clock()
     // Read before the list is: what is withdrawn in between makes the next look sign again.
     const changes = await ledger.changes(ca.id)
     let found = known
     if (found === undefined || found.changes !== changes || startedAt >= found.signAgainAt) {
+      await rest
       // An entry stays on one more list after it has expired: https://www.rfc-editor.org/rfc/rfc5280#section-3.3
       const taken = await ledger.list(ca.id, new Date(startedAt - lifetimeMs))
+      const signingSince = performance.now()
       const list = signCrl(ca, signer, taken, lifetimeSeconds, cache)
+      rest = sleep((performance.now() - signingSince) * PAUSE_FACTOR, undefined, { ref: false })
       found = { list, changes, signAgainAt: startedAt + lifetimeMs / 2 }
     }
-    if (generation === startedIn) {
-      known = found
-      lookedAt = startedAt
-      looking = undefined
-    }
+    known = found
+    // A look that was under way may have read the ledger before the last withdrawal.
+    if (generation === startedIn) lookedAt = startedAt
     return found.list
   }
 
-  return {
-    async current() {
-      if (known !== undefined && Date.now() - lookedAt < LOOK_AGAIN_MS && Date.now() < known.signAgainAt)
-        return known.list
-      looking ??= look().catch((error: unknown) => {
-        looking = undefined
-        throw error
+  async function current(): Promise<RevocationList> {
+    const now = clock()
+    if (known !== undefined && now - lookedAt < LOOK_AGAIN_MS && now < known.signAgainAt) return known.list
+    if (looking === undefined) {
+      const answer = look(generation).finally(() => (looking = undefined))
+      looking = { generation, answer }
+      return answer
+    }
+    if (looking.generation === generation) return looking.answer
+    lookingNext ??= looking.answer
+      .catch(() => undefined)
+      .then(() => {
+        lookingNext = undefined
+        return current()
       })
-      return looking
-    },
+    return lookingNext
+  }
+
+  return {
+    current,
     invalidate() {
-      // A look that is under way may have read the ledger before: what it finds is not kept.
       generation += 1
-      lookedAt = 0
-      looking = undefined
+      lookedAt = -Infinity
     },
   }
 }

@@ -23,7 +23,7 @@ export function signCrl(
   lifetimeSeconds: number,
   cache: EncodedEntries,
 ): RevocationList {
-  const nextUpdate = new Date(list.takenAt.getTime() + lifetimeSeconds * 1000)
+  const nextUpdate = new Date(Math.ceil(list.takenAt.getTime() / 1000 + lifetimeSeconds) * 1000)
   const tbs = sequence(
     integer(VERSION_2),
     signer.algorithm,

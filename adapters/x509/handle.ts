@@ -7,10 +7,10 @@ const schema = z.strictObject({
   authority: z.string().regex(/^[0-9a-f]{32}$/),
   /** Its common name: the id of the grant. */
   subject: z.string(),
-  /** Missing until it is signed: nothing was handed out then. */
+  /** Missing until it is signed: nothing was handed out then. Whole bytes, as short as can be. */
   serial: z
     .string()
-    .regex(/^[0-9a-f]{2,40}$/)
+    .regex(/^(?!00)([0-9a-f]{2}){1,20}$/)
     .optional(),
   spiffeId: z.string().optional(),
   expiresAt: z.iso.datetime().optional(),

@@ -18,6 +18,7 @@ import type { Locations } from './profile.ts'
 import { revokeCertificates } from './revoke.ts'
 import { access, settings, type Access, type Settings } from './settings.ts'
 import { createStatusLookup } from './status-lookup.ts'
+import { requireValid, requireValidResponder } from './validity.ts'
 
 /** A certificate per grant. */
 export const x509Adapter: AdapterKind<typeof settings, typeof access> = {
@@ -79,10 +80,8 @@ export function createX509Adapter(setup: ResourceSetup<Settings, Access>): Adapt
     },
 
     async check() {
-      if (Date.parse(ca.certificate.validTo) <= Date.now())
-        throw new AdapterError('failed', `the authority expired on ${ca.certificate.validTo}`, {
-          settled: true,
-        })
+      requireValid(ca)
+      for (const one of cas) requireValidResponder(one)
       await Promise.all([...lists.values()].map((list) => list.current()))
     },
 
@@ -102,9 +101,15 @@ export function createX509Adapter(setup: ResourceSetup<Settings, Access>): Adapt
   }
 }
 
+/** The authority that signs, then the others. */
 function loadCas({ ca, accepted, organization }: Settings): [Ca, ...Ca[]] {
   const files = 'createdInFolder' in ca ? caInFolder(ca.createdInFolder, organization) : ca
-  return [loadCa(files), ...accepted.map(loadCa)]
+  const cas: [Ca, ...Ca[]] = [loadCa(files), ...accepted.map(loadCa)]
+  const twice = cas.find((one, index) => cas.findIndex(({ id }) => id === one.id) < index)
+  if (twice === undefined) return cas
+  throw new AdapterError('failed', `authority ${twice.id} is configured twice: name each key once`, {
+    settled: true,
+  })
 }
 
 function crlServices(
@@ -114,7 +119,9 @@ function crlServices(
 ): ReadonlyMap<string, CrlService> {
   return new Map(
     cas.flatMap((ca) =>
-      ca.signer === undefined ? [] : [[ca.id, createCrlService(ledger, ca, ca.signer, lifetimeSeconds)]],
+      ca.signer === undefined
+        ? []
+        : [[ca.id, createCrlService({ ledger, ca, signer: ca.signer, lifetimeSeconds })]],
     ),
   )
 }

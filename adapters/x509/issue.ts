@@ -11,6 +11,7 @@ import type { Locations } from './profile.ts'
 import { randomSerial } from './serial.ts'
 import type { Access } from './settings.ts'
 import { spiffeIdOf } from './spiffe-id.ts'
+import { requireValid } from './validity.ts'
 
 /** How far back certificates and lists start, for verifiers whose clock is behind. */
 export const BACKDATE_MS = 10_000
@@ -29,7 +30,7 @@ export interface Issuing {
 /**
  * Makes a certificate, and a key for it unless the caller brought one. Touches nothing outside this process.
  *
- * @throws {AdapterError} if it could not live for a second
+ * @throws {AdapterError} if it would not be valid at any time
  */
 export async function issueCertificate(
   issuing: Issuing,
@@ -38,16 +39,17 @@ export async function issueCertificate(
 ): Promise<Issued> {
   const { ca, resource, trustDomain, organization, locations } = issuing
   const params = readParams(grant.params)
-  const notAfter = endOf(grant.expiresAt, ca.certificate)
   const pair =
     params.publicKey === undefined ? await makeKeyPair(access.keyType) : { publicKey: params.publicKey }
+  // Making a key may have taken a while.
+  const { notBefore, notAfter } = lifeOf(grant.expiresAt, ca)
   const spiffeId = spiffeIdOf(trustDomain, { taskId: grant.taskId, resource, access: grant.access })
   const serial = randomSerial()
   const certificate = signCertificate(ca, {
     serial,
     commonName: grant.grantId,
     organization,
-    notBefore: new Date(Math.max(Date.now() - BACKDATE_MS, Date.parse(ca.certificate.validFrom))),
+    notBefore,
     notAfter,
     publicKey: pair.publicKey,
     spiffeId,
@@ -72,15 +74,14 @@ export async function issueCertificate(
   return { credential: new Secret(credential), expiresAt: notAfter, handle }
 }
 
-/** Whole seconds, never later than asked. */
-function endOf(expiresAt: Date, ca: X509Certificate): Date {
-  const end = Math.min(Math.floor(expiresAt.getTime() / 1000) * 1000, Date.parse(ca.validTo))
-  if (end <= Date.now()) {
-    const why =
-      Date.parse(ca.validTo) <= Date.now() ? 'the authority has expired' : 'its time is over already'
-    throw new AdapterError('failed', `no certificate was made: ${why}`, { settled: true })
-  }
-  return new Date(end)
+/** Whole seconds, never later than asked, and never outside of what is above it. */
+function lifeOf(expiresAt: Date, ca: Ca): { notBefore: Date; notAfter: Date } {
+  requireValid(ca)
+  const now = Date.now()
+  const end = Math.min(Math.floor(expiresAt.getTime() / 1000) * 1000, ca.validTo.getTime())
+  if (end <= now)
+    throw new AdapterError('failed', 'no certificate was made: its time is over already', { settled: true })
+  return { notBefore: new Date(Math.max(now - BACKDATE_MS, ca.validFrom.getTime())), notAfter: new Date(end) }
 }
 
 function keyOf(

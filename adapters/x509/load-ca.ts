@@ -1,16 +1,14 @@
-import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
-import { AdapterError } from '../../broker/adapter.ts'
+import { X509Certificate, type KeyObject } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { Secret } from '../../broker/secret.ts'
 import { caOf, isSelfIssued, type Ca } from './ca.ts'
-import { certificateParts } from './certificate-parts.ts'
+import { certificateParts, type Extension } from './certificate-parts.ts'
 import { KEY_USAGE, type KeyUsage } from './extensions.ts'
+import { fileError, readPrivateKey, type PrivateKeyFile } from './key-file.ts'
 import { OID } from './oids.ts'
 
-export interface KeyFiles {
+export interface KeyFiles extends PrivateKeyFile {
   readonly certFile: string
-  readonly keyFile: string
-  readonly passphrase?: Secret<string> | undefined
 }
 
 export interface CaFiles {
@@ -34,22 +32,23 @@ export function loadCa({ certFile, keyFile, passphrase, ocsp }: CaFiles): Ca {
   requireAuthority(certificate, certFile)
   const key = keyFile === undefined ? undefined : readKey({ certFile, keyFile, passphrase }, certificate)
   const responder = ocsp === undefined ? undefined : readResponder(ocsp, certificate)
+  // A key of a kind that we do not sign with, or a certificate that OpenSSL reads and that is not in DER.
   try {
     return caOf({ chain, key, responder })
   } catch (error) {
-    throw wrong(certFile, error instanceof Error ? error.message : 'cannot be used')
+    throw fileError(certFile, error instanceof Error ? error.message : 'cannot be used')
   }
 }
 
 function readChain(file: string): [X509Certificate, ...X509Certificate[]] {
   const blocks = readText(file).match(PEM_CERTIFICATE) ?? []
-  if (blocks.length > MAX_CHAIN) throw wrong(file, `holds more than ${MAX_CHAIN} certificates`)
+  if (blocks.length > MAX_CHAIN) throw fileError(file, `holds more than ${MAX_CHAIN} certificates`)
   const [first, ...above] = blocks.map((block) => parseCertificate(file, block))
-  if (first === undefined) throw wrong(file, 'holds no PEM certificate')
+  if (first === undefined) throw fileError(file, 'holds no PEM certificate')
   let lower = first
   for (const upper of above) {
-    if (!lower.checkIssued(upper) || !lower.verify(upper.publicKey))
-      throw wrong(file, 'must hold the authority first, and then whoever issued the one before')
+    if (!upper.ca || !lower.checkIssued(upper) || !lower.verify(upper.publicKey))
+      throw fileError(file, 'must hold the authority first, and then whoever issued the one before')
     lower = upper
   }
   return [first, ...above]
@@ -59,20 +58,25 @@ function parseCertificate(file: string, text: string): X509Certificate {
   try {
     return new X509Certificate(text)
   } catch {
-    throw wrong(file, 'holds a certificate that cannot be read')
+    throw fileError(file, 'holds a certificate that cannot be read')
   }
 }
 
 function requireAuthority(certificate: X509Certificate, file: string): void {
-  if (!certificate.ca) throw wrong(file, 'is not the certificate of an authority (CA:TRUE)')
-  if (!mayBeUsedFor(certificate, ['keyCertSign', 'cRLSign']))
-    throw wrong(file, 'must be allowed to sign certificates and revocation lists (keyCertSign, cRLSign)')
+  if (!certificate.ca) throw fileError(file, 'is not the certificate of an authority (CA:TRUE)')
+  if (!mayBeUsedFor(certificate, ['keyCertSign', 'cRLSign'], file))
+    throw fileError(file, 'must be allowed to sign certificates and revocation lists (keyCertSign, cRLSign)')
   if (isSelfIssued(certificate) && !certificate.verify(certificate.publicKey))
-    throw wrong(file, 'is not signed by its own key')
+    throw fileError(file, 'is not signed by its own key')
 }
 
-function mayBeUsedFor(certificate: X509Certificate, usages: readonly KeyUsage[]): boolean {
-  const extension = certificateParts(certificate.raw).extensions.get(OID.keyUsage)
+function mayBeUsedFor(certificate: X509Certificate, usages: readonly KeyUsage[], file: string): boolean {
+  let extension: Extension | undefined
+  try {
+    extension = certificateParts(certificate.raw).extensions.get(OID.keyUsage)
+  } catch {
+    throw fileError(file, 'holds a certificate that cannot be read')
+  }
   // BIT STRING: tag, length, unused bits, then the first byte of bits.
   const bits = extension?.value[3] ?? 0
   return extension === undefined || usages.every((usage) => (bits & (0x80 >> KEY_USAGE[usage])) !== 0)
@@ -84,62 +88,22 @@ function readResponder(
 ): { certificate: X509Certificate; key: KeyObject } {
   const certificate = parseCertificate(files.certFile, readText(files.certFile))
   if (!certificate.checkIssued(ca) || !certificate.verify(ca.publicKey))
-    throw wrong(files.certFile, 'is not issued by the authority that it answers for')
+    throw fileError(files.certFile, 'is not issued by the authority that it answers for')
   if (!certificate.keyUsage?.includes(OID.ocspSigning))
-    throw wrong(files.certFile, 'must be allowed to answer for it (extended key usage OCSPSigning)')
+    throw fileError(files.certFile, 'must be allowed to answer for it (extended key usage OCSPSigning)')
   return { certificate, key: readKey(files, certificate) }
 }
 
-function readKey({ keyFile, passphrase }: KeyFiles, certificate: X509Certificate): KeyObject {
-  const text = readPrivateText(keyFile)
-  let key: KeyObject
-  try {
-    key = createPrivateKey(passphrase === undefined ? text : { key: text, passphrase: passphrase.reveal() })
-  } catch {
-    const encrypted = text.includes('ENCRYPTED')
-    throw wrong(
-      keyFile,
-      encrypted ? 'cannot be opened with this passphrase' : 'holds no private key in PEM that can be read',
-    )
-  }
-  if (!certificate.checkPrivateKey(key)) throw wrong(keyFile, 'is not the key of the certificate')
+function readKey(files: KeyFiles, certificate: X509Certificate): KeyObject {
+  const key = readPrivateKey(files)
+  if (!certificate.checkPrivateKey(key)) throw fileError(files.keyFile, 'is not the key of the certificate')
   return key
-}
-
-/** The file that was opened is the one whose mode is looked at. */
-function readPrivateText(file: string): string {
-  let descriptor: number
-  try {
-    descriptor = openSync(file, 'r')
-  } catch {
-    throw wrong(file, 'cannot be read')
-  }
-  try {
-    const { mode, uid } = fstatSync(descriptor)
-    if (isOpenToOthers(mode, uid))
-      throw wrong(file, `is open to other users (mode ${(mode & 0o777).toString(8)}): chmod 600`)
-    return readFileSync(descriptor, 'utf8')
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-/** Ours alone; or root's, with our group let in, as secrets are mounted into containers. */
-function isOpenToOthers(mode: number, uid: number): boolean {
-  // Windows has no such bits.
-  if (process.platform === 'win32') return false
-  const forbidden = uid === 0 && process.getuid?.() !== 0 ? 0o037 : 0o077
-  return (mode & forbidden) !== 0
 }
 
 function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch {
-    throw wrong(file, 'cannot be read')
+    throw fileError(file, 'cannot be read')
   }
-}
-
-function wrong(file: string, what: string): AdapterError {
-  return new AdapterError('failed', `${file} ${what}`, { settled: true })
 }

@@ -4,6 +4,10 @@ import { isIssuedBy, readOcspRequest, type CertId, type OcspRequest } from './oc
 import { ocspError, signOcspResponse } from './ocsp-response.ts'
 import type { StatusLookup } from './status-lookup.ts'
 
+/** No serial of ours is longer, and the store is not asked about what is as long as a request may be. */
+const MAX_SERIAL_DIGITS = 40
+
+const NONE: ReadonlyMap<string, SerialStatus> = new Map()
 const UNKNOWN: SerialStatus = { status: 'unknown' }
 
 /**
@@ -28,10 +32,11 @@ export async function answerOcsp(
   const lookUp = lookUps.get(ca?.id ?? '')
   if (ca?.responder === undefined || lookUp === undefined) return undefined
   const own = request.certIds.filter((certId) => isIssuedBy(certId, ca))
-  const statuses = await lookUp(own.map(({ serial }) => serial)).catch(() => undefined)
+  const serials = own.map(({ serial }) => serial).filter((serial) => serial.length <= MAX_SERIAL_DIGITS)
+  const statuses = serials.length === 0 ? NONE : await lookUp(serials).catch(() => undefined)
   if (statuses === undefined) return unshared(ocspError('tryLater'))
   const now = new Date()
-  const nextUpdate = new Date(now.getTime() + lifetimeSeconds * 1000)
+  const nextUpdate = new Date(Math.ceil(now.getTime() / 1000 + lifetimeSeconds) * 1000)
   const statusOf = (certId: CertId): SerialStatus =>
     (own.includes(certId) ? statuses.get(certId.serial) : undefined) ?? UNKNOWN
   const isDelegate = ca.responder.certificate !== ca.certificate

@@ -40,12 +40,23 @@ export function isSequence(value: Asn1 | undefined): boolean {
   return value?.tagClass === Class.UNIVERSAL && value.type === Type.SEQUENCE
 }
 
+/** Only as it is written in DER: node-forge reads longer forms as well, and overlooks one that is cut short. */
 export function readOid(value: Asn1 | undefined): string {
-  return asn1.derToOid(primitive(value, Type.OID, 'an object identifier'))
+  const content = primitive(value, Type.OID, 'an object identifier')
+  const dotted = content === '' ? '' : asn1.derToOid(content)
+  if (!/^\d+(\.\d+)+$/.test(dotted) || asn1.oidToDer(dotted).getBytes() !== content)
+    throw new Error('expected an object identifier')
+  return dotted
 }
 
 export function readBoolean(value: Asn1 | undefined): boolean {
-  return primitive(value, Type.BOOLEAN, 'a boolean') !== '\x00'
+  const content = primitive(value, Type.BOOLEAN, 'a boolean')
+  if (content !== '\x00' && content !== '\xff') throw new Error('expected a boolean')
+  return content === '\xff'
+}
+
+export function isNull(value: Asn1 | undefined): boolean {
+  return value?.tagClass === Class.UNIVERSAL && value.type === Type.NULL && value.value === ''
 }
 
 export function isBoolean(value: Asn1 | undefined): boolean {
@@ -56,7 +67,7 @@ export function isBoolean(value: Asn1 | undefined): boolean {
 export function readIntegerHex(value: Asn1 | undefined): string {
   const content = primitive(value, Type.INTEGER, 'an integer')
   const hex = Buffer.from(content, 'latin1').toString('hex')
-  if (/^[89a-f]/.test(hex)) throw new Error('expected an integer that is not negative')
+  if (hex === '' || /^[89a-f]/.test(hex)) throw new Error('expected an integer that is not negative')
   return hex.replace(/^00(?=.)/, '')
 }
 

@@ -17,8 +17,18 @@ const acceptedFiles = z.strictObject({ certFile: path, keyFile: path.optional(),
 const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
 const DNS_NAME = new RegExp(`^${label}(\\.${label})*$`)
 const DNS_PATTERN = new RegExp(`^(\\*\\.)?${label}(\\.${label})*$`)
+/** What ends like this is read as an IPv4 address. https://url.spec.whatwg.org/#ends-in-a-number-checker */
+const ENDS_IN_NUMBER = /(^|\.)(\d+|0x[0-9a-f]*)$/
 
-export const dnsName = z.string().max(253).regex(DNS_NAME, 'expected a host name in lower case')
+function hostName(form: RegExp, expected: string): z.ZodString {
+  return z
+    .string()
+    .max(253)
+    .regex(form, expected)
+    .refine((name) => !ENDS_IN_NUMBER.test(name), 'expected a host name, not an IP address')
+}
+
+export const dnsName = hostName(DNS_NAME, 'expected a host name in lower case')
 
 const MAX_LIFETIME_SECONDS = 7 * 24 * 3600
 const lifetime = z.int().min(1).max(MAX_LIFETIME_SECONDS)
@@ -40,6 +50,7 @@ export const settings = z.strictObject({
     .string()
     .max(64)
     .regex(/^[\p{L}\p{N} .,_&()-]+$/u, 'expected letters, digits and . , _ & ( ) -')
+    .refine((name) => name === name.trim(), 'expected no blank at either end')
     .default('taskgrant'),
 })
 
@@ -54,7 +65,7 @@ export const access = z.strictObject({
     .refine((usages) => new Set(usages).size === usages.length, 'expected each usage once')
     .default(['client']),
   dnsNames: z
-    .array(z.string().max(253).regex(DNS_PATTERN, 'expected a host name, or *. and one, in lower case'))
+    .array(hostName(DNS_PATTERN, 'expected a host name, or *. and one, in lower case'))
     .max(64)
     .default([]),
 })

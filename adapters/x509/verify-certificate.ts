@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { AdapterError } from '../../broker/adapter.ts'
 import type { Ca } from './ca.ts'
-import { certificateParts } from './certificate-parts.ts'
+import { certificateParts, type Extension } from './certificate-parts.ts'
 import { OID } from './oids.ts'
 import type { Profile } from './profile.ts'
 
@@ -15,6 +15,10 @@ const ALWAYS = [
   OID.authorityKeyIdentifier,
   OID.subjectAltName,
 ]
+/** An empty sequence. */
+const NO_CA = '3000'
+/** `digitalSignature`, for RSA keys `keyEncipherment` too, as BIT STRING. */
+const KEY_USAGE = { rsa: '030205a0', other: '03020780' } as const
 const WITH_LOCATIONS = [OID.crlDistributionPoints, OID.authorityInfoAccess]
 
 /**
@@ -32,19 +36,32 @@ export function requireAsIntended(certificate: X509Certificate, profile: Profile
 
 function comparisons(certificate: X509Certificate, profile: Profile, ca: Ca): Record<string, boolean> {
   const { extensions } = certificateParts(certificate.raw)
-  const expected = profile.locations === undefined ? ALWAYS : [...ALWAYS, ...WITH_LOCATIONS]
+  const { subject } = certificate.toLegacyObject()
+  const { locations } = profile
+  const expected = locations === undefined ? ALWAYS : [...ALWAYS, ...WITH_LOCATIONS]
+  const kind = profile.publicKey.asymmetricKeyType === 'rsa' ? 'rsa' : 'other'
   const names = [`URI:${profile.spiffeId}`, ...profile.dnsNames.map((name) => `DNS:${name}`)]
   return {
     'its signature': certificate.verify(ca.certificate.publicKey),
     'its issuer': certificate.checkIssued(ca.certificate),
     'its serial': certificate.serialNumber.toLowerCase() === profile.serial,
-    'its subject': certificate.subject === `O=${profile.organization}\nCN=${profile.commonName}`,
+    // Not certificate.subject, which escapes some characters.
+    'its subject':
+      subject.O === profile.organization &&
+      subject.CN === profile.commonName &&
+      Object.keys(subject).length === 2,
     'its start': timeOf(certificate.validFrom) === wholeSeconds(profile.notBefore),
     'its end': timeOf(certificate.validTo) === wholeSeconds(profile.notAfter),
-    'an end within its authority': profile.notAfter.getTime() <= timeOf(ca.certificate.validTo),
+    'a life within its authority':
+      profile.notBefore.getTime() >= timeOf(ca.certificate.validFrom) &&
+      profile.notBefore < profile.notAfter &&
+      profile.notAfter.getTime() <= timeOf(ca.certificate.validTo),
     'its key': certificate.publicKey.equals(profile.publicKey),
-    'its being no authority': !certificate.ca,
+    // OpenSSL alone also looks at the key usages, and others may not.
+    'its being no authority':
+      !certificate.ca && extensions.get(OID.basicConstraints)?.value.toString('hex') === NO_CA,
     'its names': certificate.subjectAltName === names.join(', '),
+    'its key usages': extensions.get(OID.keyUsage)?.value.toString('hex') === KEY_USAGE[kind],
     'its purposes': same(
       certificate.keyUsage,
       profile.usages.map((usage) => PURPOSE[usage]),
@@ -53,6 +70,11 @@ function comparisons(certificate: X509Certificate, profile: Profile, ca: Ca): Re
     'its critical extensions': [...extensions].every(
       ([id, { critical }]) => critical === CRITICAL.includes(id),
     ),
+    'where to ask about it':
+      locations === undefined ||
+      (hasText(extensions.get(OID.crlDistributionPoints), locations.crl) &&
+        hasText(extensions.get(OID.authorityInfoAccess), locations.ocsp) &&
+        hasText(extensions.get(OID.authorityInfoAccess), locations.caIssuers)),
   }
 }
 
@@ -63,6 +85,10 @@ function timeOf(text: string): number {
 
 function wholeSeconds(moment: Date): number {
   return Math.floor(moment.getTime() / 1000) * 1000
+}
+
+function hasText(extension: Extension | undefined, text: string): boolean {
+  return extension?.value.includes(text) ?? false
 }
 
 function same(found: readonly string[] | undefined, expected: readonly string[]): boolean {

@@ -10,6 +10,7 @@ import type { LogLevel } from '../logger.ts'
 import { adapterKinds, startBroker } from '../main.ts'
 import { DEV_POLICIES } from '../policy/dev-policies.ts'
 import type { Secret } from '../secret.ts'
+import { startAwsDemo, type AwsDemo } from './aws-demo.ts'
 import { setUpShop } from './shop.ts'
 
 export interface DevOptions {
@@ -22,12 +23,17 @@ export interface DevOptions {
 
 export interface DevBroker {
   readonly url: string
+  /** Of the emulated AWS account. */
+  readonly awsUrl: string
   stop(): Promise<void>
 }
 
 const STORE = 'taskgrant'
 
-/** Starts a broker with all it needs: its own Postgres, a demo database, an issuer and policies. @throws {StartupError} */
+/**
+ * Starts a broker with all it needs: its own Postgres, a demo database, an authority, an emulated AWS account, an issuer
+ * and policies. @throws {StartupError}
+ */
 export async function startDev({ home, port, logLevel, progress }: DevOptions): Promise<DevBroker> {
   const stateFile = join(home, 'dev.json')
   await refuseSecond(stateFile)
@@ -36,41 +42,57 @@ export async function startDev({ home, port, logLevel, progress }: DevOptions): 
     dataDir: join(home, 'postgres'),
     password: await embeddedPassword(home),
   })
+  let aws: AwsDemo | undefined
   try {
     progress('setting up the demo database shop-db')
     await ensureDatabase(postgres.url('postgres'), STORE)
     const storeUrl = postgres.url(STORE)
     const shopAdmin = await setUpShop((database) => postgres.url(database))
+    progress('starting the emulated AWS account of aws-demo')
+    aws = await startAwsDemo()
+    const { emulator } = aws
     const issuer = await loadOrCreateDevIssuer(home)
     const policies = join(home, 'policies')
     await writePolicies(policies)
     progress('starting the broker')
-    const config = await parseConfig(devConfig(port, logLevel, shopAdmin, policies), adapterKinds, home)
+    const config = await parseConfig(devConfig(port, logLevel, shopAdmin, policies, aws), adapterKinds, home)
     const broker = await startBroker({ config: { ...config, issuers: [issuer.settings()] }, storeUrl })
     const state = {
       url: broker.url,
       pid: process.pid,
       storeUrl: storeUrl.reveal(),
       shopUrl: postgres.url('shop').reveal(),
+      awsUrl: emulator.url,
     }
     await writePrivateFile(stateFile, `${JSON.stringify(state, null, 2)}\n`)
     return {
       url: broker.url,
+      awsUrl: emulator.url,
       async stop() {
         await rm(stateFile, { force: true })
         await broker.stop()
+        await emulator.close()
         await postgres.stop()
       },
     }
   } catch (error) {
+    await aws?.emulator.close()
     await postgres.stop()
     throw error
   }
 }
 
-function devConfig(port: number, level: LogLevel, shopAdmin: Secret<string>, policies: string): unknown {
+function devConfig(
+  port: number,
+  level: LogLevel,
+  shopAdmin: Secret<string>,
+  policies: string,
+  aws: AwsDemo,
+): unknown {
   return {
     listen: { host: '127.0.0.1', port },
+    // Which port "any free one" is, certificates could be told only after they are needed.
+    ...(port === 0 ? {} : { publicUrl: `http://127.0.0.1:${port}` }),
     log: { level },
     policies,
     resources: {
@@ -82,6 +104,16 @@ function devConfig(port: number, level: LogLevel, shopAdmin: Secret<string>, pol
           write: { memberOf: 'shop_writer', maxTtl: '15m' },
         },
       },
+      'internal-api': {
+        adapter: 'x509',
+        trustDomain: 'dev.taskgrant.invalid',
+        ca: { createdInFolder: 'ca' },
+        access: {
+          client: { maxTtl: '1h' },
+          server: { maxTtl: '1h', usages: ['server'], dnsNames: ['localhost'] },
+        },
+      },
+      'aws-demo': aws.resource,
     },
   }
 }

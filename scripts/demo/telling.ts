@@ -30,6 +30,14 @@ export function callBroker(
   }
 }
 
+/** What came of it, in words. */
+export async function outcomeOf(work: () => Promise<unknown>): Promise<{ worked: boolean; text: string }> {
+  return work().then(
+    (result) => ({ worked: true, text: String(result) }),
+    (error: unknown) => ({ worked: false, text: error instanceof Error ? error.message : String(error) }),
+  )
+}
+
 interface Event {
   readonly type: string
   readonly performedBy: { readonly kind: string; readonly id?: string; readonly part?: string }
