@@ -49,6 +49,8 @@ const READ_REPORTS = policy({
 
 export interface AwsDemo {
   readonly emulator: AwsEmulator
+  /** The broker's own: it stands in {@link resource}. */
+  readonly secretAccessKey: string
   /** The resource `aws-demo`, for the configuration. */
   readonly resource: Readonly<Record<string, unknown>>
 }
@@ -73,6 +75,7 @@ export async function startAwsDemo(): Promise<AwsDemo> {
   })
   return {
     emulator,
+    secretAccessKey,
     resource: {
       adapter: 'aws-sts',
       region: REGION,

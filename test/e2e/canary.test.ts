@@ -1,4 +1,6 @@
+import { createPrivateKey } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { startAwsDemo, type AwsDemo } from '../../broker/dev/aws-demo.ts'
 import { apiOf } from '../support/api.ts'
 import { startBrokerProcess, type BrokerProcess } from '../support/broker-process.ts'
 import { connect } from '../support/postgres.ts'
@@ -8,10 +10,12 @@ import { createWorld, type World } from '../support/world.ts'
 let world: World
 let backend: Proxy
 let broker: BrokerProcess
+let aws: AwsDemo
 
 beforeAll(async () => {
   world = await createWorld()
   backend = await startProxy(world.shopUrl)
+  aws = await startAwsDemo()
   await world.configure({
     log: { level: 'trace' },
     resources: {
@@ -20,6 +24,13 @@ beforeAll(async () => {
         admin: backend.through(world.shopUrl),
         access: { read: { memberOf: world.reader } },
       },
+      'internal-api': {
+        adapter: 'x509',
+        trustDomain: 'example.com',
+        ca: { createdInFolder: './ca' },
+        access: { client: {} },
+      },
+      'aws-demo': aws.resource,
     },
   })
   broker = await startBrokerProcess(world.configFile)
@@ -28,6 +39,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await broker[Symbol.asyncDispose]()
   await backend[Symbol.asyncDispose]()
+  await aws.emulator.close()
   await world[Symbol.asyncDispose]()
 })
 
@@ -47,8 +59,19 @@ async function dump(): Promise<string> {
   return rows.join('\n')
 }
 
+/** What must be nowhere of a credential. Of a private key also its number, as other formats write it. */
+function secretsOf(credential: Record<string, string>): string[] {
+  const { password, privateKey, pkcs12, pkcs12Password, secretAccessKey, sessionToken } = credential
+  const found = [password, pkcs12?.slice(100, 200), pkcs12Password, secretAccessKey, sessionToken]
+  if (privateKey !== undefined) {
+    const number = createPrivateKey(privateKey).export({ format: 'jwk' }).d ?? ''
+    found.push(privateKey.split('\n')[2], number, Buffer.from(number, 'base64url').toString('hex'))
+  }
+  return found.filter((secret) => secret !== undefined)
+}
+
 it(
-  'no password and no token is in the store, in trace logs, in metrics or in errors',
+  'no password, key or token is in the store, in trace logs, in metrics or in errors',
   { timeout: 90_000 },
   async () => {
     const token = await world.token('mcp-canary')
@@ -57,8 +80,10 @@ it(
     const secrets = new Set<string>([token, userToken])
     const told: string[] = []
     const wish = { resource: 'shop-db', access: 'read' }
+    const api = { resource: 'internal-api', access: 'client' }
+    const mixed = [api, { ...api, params: { format: 'pkcs12' } }, { resource: 'aws-demo', access: 'read' }]
     for (let round = 0; round < 10; round += 1) {
-      const grants = Array.from({ length: 10 }, () => wish)
+      const grants = [...Array.from({ length: 10 }, () => wish), ...mixed]
       const key = { 'Idempotency-Key': `canary-${round}` }
       const opened = await agent(
         'POST',
@@ -67,7 +92,8 @@ it(
         key,
       )
       expect(opened.status).toBe(201)
-      for (const { credential } of opened.body.grants) secrets.add(credential.password)
+      for (const { credential } of opened.body.grants)
+        for (const secret of secretsOf(credential)) secrets.add(secret)
       const { id } = opened.body.grants[0].grant
       const answers = [
         await agent('POST', `/v1/grants/${id}/renew`, { ttlSeconds: 60 }),
@@ -76,19 +102,30 @@ it(
         await agent('POST', '/v1/tasks', { purpose: 'x', onBehalfOf: `${userToken}x` }),
         await agent('POST', '/v1/tasks', { purpose: 'x' }, { Authorization: `Bearer ${token}x` }),
         await agent('POST', '/v1/tasks', `{"purpose": "x", "onBehalfOf": "${userToken}"`),
+        await agent('POST', `/v1/tasks/${opened.body.task.id}/grants`, {
+          ...api,
+          params: { csr: userToken },
+        }),
         await agent('GET', `/v1/tasks/${opened.body.task.id}/trail`),
       ]
       if (round % 3 === 0) backend.cut()
+      if (round % 3 === 1) aws.emulator.failNext('PutRolePolicy', 'lostAnswer')
+      if (round % 3 === 2) aws.emulator.failNext('PutRolePolicy', 'unavailable', 9)
       answers.push(await agent('POST', `/v1/tasks/${opened.body.task.id}/end`))
       told.push(...answers.map(({ body }) => JSON.stringify(body)))
     }
     backend.mode = 'refuse'
     backend.cut()
-    told.push(JSON.stringify((await agent('POST', '/v1/tasks', { purpose: 'x', grants: [wish] })).body))
+    aws.emulator.failNext('AssumeRole', 'unavailable', 9)
+    for (const failing of [wish, { resource: 'aws-demo', access: 'read' }]) {
+      told.push(JSON.stringify((await agent('POST', '/v1/tasks', { purpose: 'x', grants: [failing] })).body))
+    }
     const metrics = await (await fetch(new URL('/metrics', broker.url))).text()
     await broker.kill('SIGTERM')
 
-    expect(secrets.size).toBe(102)
+    // Two tokens; in each round ten passwords, a key in three spellings, a file with its password, two of AWS.
+    expect(secrets.size).toBe(2 + 10 * (10 + 3 + 2 + 2))
+    secrets.add(aws.secretAccessKey)
     const places = { store: await dump(), logs: broker.output(), metrics, answers: told.join('\n') }
     const admin = new URL(world.shopUrl).password
     for (const [place, text] of Object.entries(places)) {
