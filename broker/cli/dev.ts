@@ -22,8 +22,9 @@ export function devCommand(program: Command): void {
     .command('dev')
     .summary('try it: everything embedded, on this machine')
     .description(
-      'Run a broker with all it needs: its own PostgreSQL, a demo database as resource shop-db, an issuer of tokens and ' +
-        'policies. State is kept in $TASKGRANT_HOME (.taskgrant by default).',
+      'Run a broker with all it needs: its own PostgreSQL with a demo database (resource shop-db), an authority for ' +
+        'certificates (internal-api), an emulated AWS account (aws-demo), an issuer of tokens and policies. State is ' +
+        'kept in $TASKGRANT_HOME (.taskgrant by default).',
     )
     .option('--port <port>', 'port to listen on; 0 for any free one', parsePort, 8484)
     .option('--log-level <level>', `how much to log: ${LOG_LEVELS.join(', ')}`, parseLevel, 'warn')

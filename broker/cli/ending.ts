@@ -1,6 +1,13 @@
 import type { Ending } from './api-types.ts'
 import { note, print, printJson, printTable } from './output.ts'
 
+type Outstanding = Ending['outstanding'][number]
+
+function why({ lastError, deferredUntil }: Outstanding): string {
+  if (deferredUntil !== null) return `cannot be withdrawn: lasts until ${deferredUntil}`
+  return lastError ?? 'no error yet'
+}
+
 /** What became of ending a task. What is still open is a failure: whoever asked relies on it being closed. */
 export function reportEnding({ task, outstanding }: Ending, json: boolean): void {
   if (task.state !== 'ended') process.exitCode = 1
@@ -9,7 +16,7 @@ export function reportEnding({ task, outstanding }: Ending, json: boolean): void
     return
   }
   if (task.state === 'ended') {
-    print(`Task ${task.id} has ended (${task.endReason ?? 'ended'}). Its credentials open nothing any more.`)
+    print(`Task ${task.id} has ended (${task.endReason ?? 'ended'}). Its credentials are withdrawn.`)
     return
   }
   print(`Task ${task.id} admits nothing new, and these grants of it may still open something:`)
@@ -19,7 +26,7 @@ export function reportEnding({ task, outstanding }: Ending, json: boolean): void
       { title: 'GRANT', value: ({ grantId }) => grantId, fit: 'keep' },
       { title: 'RESOURCE', value: ({ resource }) => resource, fit: 'keep' },
       { title: 'STATE', value: ({ state }) => state, fit: 'keep' },
-      { title: 'LAST ERROR', value: ({ lastError }) => lastError ?? 'none yet', fit: 'cut' },
+      { title: 'WHY', value: why, fit: 'cut' },
     ],
     'None is named; it may just have ended.',
   )

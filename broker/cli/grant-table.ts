@@ -3,9 +3,10 @@ import type { Column } from './table.ts'
 import { roughTime } from './times.ts'
 
 /** What a person should look at, if anything. */
-function remark({ stuck, residue, lastError }: Grant): string {
+function remark({ stuck, residue, lastError, deferredUntil }: Grant): string {
   if (stuck) return `stuck: ${lastError ?? 'cause unknown'}`
   if (residue !== null) return `residue: ${residue}`
+  if (deferredUntil !== null) return `withdrawn, and lasts until ${deferredUntil}`
   return lastError ?? ''
 }
 

@@ -82,7 +82,7 @@ test('a task that has ended is success, and one that has not is a failure that n
   }))
   expect(await run(['tasks', 'end', TASK, '--url', ended.url])).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('open nothing any more') as string,
+    stdout: expect.stringContaining('Its credentials are withdrawn') as string,
   })
   const open = {
     grantId: GRANT,
