@@ -1,5 +1,6 @@
 import { AdapterError, type Credential, type GrantPlan, type Issued } from '../adapter.ts'
-import { decided, grantEvent, type Origin } from '../audit/event-of.ts'
+import { recordEvents } from '../audit/audit-store.ts'
+import { decided, grantEvent, type Origin, type TaskFacts } from '../audit/event-of.ts'
 import { callAdapter } from '../call.ts'
 import type { Core, Resource } from '../core.ts'
 import { BrokerError } from '../errors.ts'
@@ -27,11 +28,17 @@ export interface MintedGrant {
 
 /**
  * Step 5 of issuing, before step 4, if no adapter of these grants touches anything outside this process: what was
- * made is in memory only, and recorded as issued in one transaction. Otherwise answers the grants as they are.
+ * made is in memory only, and recorded as issued in one transaction. Otherwise answers the grants as they are. That one
+ * could not be made is recorded.
  *
- * @throws {BrokerError} `backend_failed`
+ * @throws {BrokerError} `backend_failed`, `store_unavailable`
  */
-export async function issueInMemory(core: Core, planned: readonly PlannedGrant[]): Promise<PlannedGrant[]> {
+export async function issueInMemory(
+  core: Core,
+  task: TaskFacts,
+  planned: readonly PlannedGrant[],
+  origin: Origin,
+): Promise<PlannedGrant[]> {
   if (planned.some(({ resource }) => resource.adapter.sideEffects)) return [...planned]
   const requestedAt = new Date()
   return Promise.all(
@@ -48,6 +55,8 @@ export async function issueInMemory(core: Core, planned: readonly PlannedGrant[]
         const { handle = row.handle, expiresAt: issuedUntil = expiresAt } = issued
         return { ...one, row: { ...row, handle, issuedUntil }, issued }
       } catch (error) {
+        const about = { ...decided(one.decision), error: messageOfFailure(error), reason: 'issue_failed' }
+        await recordEvents(core.db.auto, [grantEvent('grant.failed', origin, task, row, about)])
         throw toBrokerError(error)
       }
     }),
@@ -144,9 +153,11 @@ async function activate(
   issued: readonly Issued[],
   origin: Origin,
 ): Promise<Grant[]> {
-  const events = planned.map(({ row, decision }) =>
-    grantEvent('grant.issued', origin, task, row, decided(decision)),
-  )
+  const answers = new Map(pending.map(({ id }, index) => [id, issued[index]]))
+  const events = planned.map(({ row, decision }) => {
+    const { handle = row.handle } = answers.get(row.id) ?? {}
+    return grantEvent('grant.issued', origin, task, { ...row, handle }, decided(decision))
+  })
   const rows = pending.map(({ id }, index) => ({
     id,
     expiresAt: issued[index]?.expiresAt,
@@ -171,8 +182,11 @@ function isSettled(attempt: PromiseSettledResult<Issued> | undefined): boolean {
 }
 
 function messageOfAttempt(attempt: PromiseSettledResult<Issued> | undefined): string | undefined {
-  if (attempt?.status !== 'rejected') return undefined
-  return attempt.reason instanceof AdapterError ? attempt.reason.message : 'the adapter failed unexpectedly'
+  return attempt?.status === 'rejected' ? messageOfFailure(attempt.reason) : undefined
+}
+
+function messageOfFailure(reason: unknown): string {
+  return reason instanceof AdapterError ? reason.message : 'the adapter failed unexpectedly'
 }
 
 export function toBrokerError(reason: unknown): BrokerError {

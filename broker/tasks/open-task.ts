@@ -49,8 +49,8 @@ export async function openTask(
 ): Promise<OpenedTask> {
   const { newTask, decision } = await planTask(core, caller, wish, delegation)
   const planned = await planGrants(core, caller, newTask, newTask.ttlSeconds, wish.grants)
-  const ready = idempotency === undefined ? await issueInMemory(core, planned) : planned
   const origin = originOf(caller)
+  const ready = idempotency === undefined ? await issueInMemory(core, newTask, planned, origin) : planned
   const recording = recordIntent(core, caller, newTask, decision, ready, idempotency)
   const { task, pending, attemptId } = await recording.catch(async (error: unknown) => {
     // The commit may have gone through: then the task is open, and nobody knows of it.

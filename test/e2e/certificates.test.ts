@@ -1,7 +1,9 @@
 import { X509Certificate } from 'node:crypto'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { apiOf, type Api, type ApiAnswer } from '../support/api.ts'
 import { startBrokerProcess, taskgrant, type BrokerProcess } from '../support/broker-process.ts'
+import { makeIdentity, writeIdentity } from '../support/certificates.ts'
 import { greet, identityOf, startMutualTls, type MutualTlsServer } from '../support/mutual-tls.ts'
 import { connect } from '../support/postgres.ts'
 import { startProxy, type Proxy } from '../support/proxy.ts'
@@ -21,6 +23,7 @@ let roots: string
 beforeAll(async () => {
   world = await createWorld()
   store = await startProxy(world.storeUrl)
+  const past = makeIdentity({ name: 'past', notAfter: new Date(Date.now() - 60_000) })
   const authority = { adapter: 'x509', trustDomain: 'example.com', ca: { createdInFolder: './ca' } }
   await world.configure({
     store: { url: store.through(world.storeUrl), poolSize: 10 },
@@ -29,6 +32,11 @@ beforeAll(async () => {
       'internal-api': {
         ...authority,
         access: { client: {}, server: { usages: ['server'], dnsNames: ['localhost', '*.mcp.internal'] } },
+      },
+      'past-api': {
+        ...authority,
+        ca: await writeIdentity(join(world.folder, 'past'), past),
+        access: { client: {} },
       },
       'unlisted-api': { ...authority, revocation: 'none', access: { client: {} } },
       'shop-db': { adapter: 'postgres', admin: world.shopUrl, access: { read: { memberOf: world.reader } } },
@@ -146,6 +154,11 @@ describe('a certificate of a task', () => {
   it('comes with a user of a database in one task, all or nothing, and ends with it', async () => {
     const both = await open([API, { resource: 'shop-db', access: 'read' }])
     expect(both.answer.body.grants.map(({ grant }: Opened) => grant['state'])).toEqual(['active', 'active'])
+    const trail = await admin('GET', `/v1/tasks/${both.id}/trail`)
+    const issued = trail.body.items.find(
+      ({ type, resource }: Record<string, unknown>) => type === 'grant.issued' && resource === 'internal-api',
+    )
+    expect(issued.handle.serial).toBe(both.credential['serial'])
     expect((await agent('POST', `/v1/tasks/${both.id}/end`)).body.state).toBe('ended')
     expect(await isLetIn(both.credential)).toBe(false)
     const refused = await agent('POST', '/v1/tasks', {
@@ -155,6 +168,16 @@ describe('a certificate of a task', () => {
     })
     expect(refused.status).toBe(400)
     expect((await agent('GET', '/v1/tasks?key=all-or-nothing')).body.items).toEqual([])
+  })
+
+  it('is not made by an authority whose time is over, and the trail says so', async () => {
+    const { id } = await open([])
+    const failed = await agent('POST', `/v1/tasks/${id}/grants`, { resource: 'past-api', access: 'client' })
+    expect([failed.status, failed.body.code]).toEqual([502, 'backend_failed'])
+    expect(failed.body.detail).toMatch(/authority.*expired/)
+    expect(await trailOf(id)).toEqual(['task.opened', 'grant.failed'])
+    const ready = await agent('GET', '/readyz')
+    expect(ready.body.backends['past-api'].message).toMatch(/expired/)
   })
 
   it('cannot be renewed', async () => {
@@ -225,6 +248,56 @@ describe('a certificate that nobody lists', () => {
   })
 })
 
+describe('what verifiers ask for', () => {
+  const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(new URL(path, broker.url), { headers })
+  const ask = (body: BodyInit, type = 'application/ocsp-request'): Promise<Response> =>
+    fetch(new URL('/v1/ocsp', broker.url), { method: 'POST', body, headers: { 'Content-Type': type } })
+  const hex = async (response: Response): Promise<string> =>
+    Buffer.from(await response.arrayBuffer()).toString('hex')
+  const MALFORMED = '30030a0101'
+
+  it('names its authority where there are several', async () => {
+    const { grant } = await open()
+    const { authority } = grant['handle'] as { authority: string }
+    const several = await agent('GET', '/v1/crl.der')
+    expect([several.status, several.body.errors[0].path]).toEqual([400, 'issuer'])
+    expect(several.body.errors[0].message).toContain(authority)
+    for (const path of ['/v1/crl.der', '/v1/crl.pem', '/v1/ca.der', '/v1/ca.pem']) {
+      expect((await get(`${path}?issuer=${authority}`)).status, path).toBe(200)
+      expect((await get(`${path}?issuer=${'0'.repeat(32)}`)).status, path).toBe(404)
+      expect((await get(`${path}?issuer=../../etc`)).status, path).toBe(400)
+    }
+    expect((await (await get('/v1/ca.pem')).text()).match(/BEGIN CERTIFICATE/g)).toHaveLength(2)
+  })
+
+  it('is sent again only if it has changed', async () => {
+    const first = await get('/v1/crl.pem')
+    const known = { 'If-None-Match': String(first.headers.get('etag')) }
+    const same = await get('/v1/crl.pem', known)
+    expect([same.status, await same.text()]).toEqual([304, ''])
+    const { id } = await open()
+    await agent('POST', `/v1/tasks/${id}/end`)
+    expect((await get('/v1/crl.pem', known)).status).toBe(200)
+  })
+
+  it('is answered whatever it is, and never with an error of ours', async () => {
+    expect((await ask('{}', 'application/json')).status).toBe(415)
+    expect((await ask(new Uint8Array(20_000))).status).toBe(413)
+    for (const body of [new Uint8Array(0), new Uint8Array([0x30, 0x80]), 'not DER']) {
+      const answer = await ask(body)
+      expect([answer.status, await hex(answer)]).toEqual([200, MALFORMED])
+      expect(answer.headers.get('content-type')).toBe('application/ocsp-response')
+    }
+    expect(await hex(await get('/v1/ocsp/MIIB//8='))).toBe(MALFORMED)
+    expect(await hex(await get('/v1/ocsp/MIIB%2F%2F8%3D'))).toBe(MALFORMED)
+    for (const odd of ['%', '%00', 'a%20b', '%FF', 'A'.repeat(5_000)]) {
+      expect((await get(`/v1/ocsp/${odd}`)).status, odd.slice(0, 10)).toBe(400)
+    }
+    expect((await get('/v1/ocsp')).status).toBe(405)
+  })
+})
+
 describe('a store that is away', () => {
   it('lets no certificate out, and none stays recorded that nobody has', async () => {
     const { id } = await open([])
@@ -242,8 +315,8 @@ describe('a store that is away', () => {
   it('keeps lists and answers from being given, and both are back with it', async () => {
     store.mode = 'refuse'
     store.cut()
-    await expect.poll(async () => (await fetch(new URL('/v1/crl.der', broker.url))).status).toBe(503)
+    await expect.poll(async () => (await fetch(new URL('/v1/crl.pem', broker.url))).status).toBe(503)
     store.mode = 'pass'
-    await expect.poll(async () => (await fetch(new URL('/v1/crl.der', broker.url))).status).toBe(200)
+    await expect.poll(async () => (await fetch(new URL('/v1/crl.pem', broker.url))).status).toBe(200)
   })
 })
