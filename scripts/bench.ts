@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { stringify } from 'yaml'
+import { startAwsDemo } from '../broker/dev/aws-demo.ts'
 import { startEmbeddedPostgres } from '../broker/db/embedded-postgres.ts'
 import { ensureDatabase } from '../broker/db/ensure-database.ts'
 import { loadOrCreateDevIssuer } from '../broker/identity/dev-issuer.ts'
@@ -16,6 +17,7 @@ import { benchCertificates } from './bench/certificates.ts'
 import { benchEnd, benchReap } from './bench/ending.ts'
 import { benchIssue } from './bench/issuing.ts'
 import { poster } from './bench/load.ts'
+import { benchSessions } from './bench/sessions.ts'
 
 /**
  * Measures the broker beside its baseline in the same run: absolute figures are those of this machine, ratios carry
@@ -30,6 +32,7 @@ const postgres = await startEmbeddedPostgres({
   password: new Secret('bench'),
   settings: { max_connections: '200' },
 })
+const aws = await startAwsDemo()
 let broker: ChildProcess | undefined
 try {
   await Promise.all(['store', 'shop'].map((name) => ensureDatabase(postgres.url('postgres'), name)))
@@ -67,6 +70,7 @@ try {
           ca: { createdInFolder: './ca' },
           access: { client: {} },
         },
+        aws: aws.resource,
       },
     }),
   )
@@ -85,6 +89,7 @@ try {
   const parts = {
     issuing: () => benchIssue(post, shop, quick),
     certificates: () => benchCertificates(post, quick),
+    sessions: () => benchSessions(post, aws, quick),
     ending: () => benchEnd(post, shop, quick),
     reaping: () => benchReap(postgres.url('store'), shop, quick),
   }
@@ -98,6 +103,7 @@ try {
 } finally {
   // When a measurement fails, its error ends this process, and a broker that goes on would keep it from that.
   broker?.kill('SIGKILL')
+  await aws.emulator.close()
   await postgres.stop()
   await rm(folder, { recursive: true, force: true })
 }

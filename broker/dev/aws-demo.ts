@@ -49,8 +49,12 @@ const READ_REPORTS = policy({
 
 export interface AwsDemo {
   readonly emulator: AwsEmulator
-  /** The broker's own: it stands in {@link resource}. */
-  readonly secretAccessKey: string
+  /** What the broker itself has; it stands in {@link resource} too. */
+  readonly broker: {
+    readonly region: string
+    readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string }
+  }
+  readonly roleArn: string
   /** The resource `aws-demo`, for the configuration. */
   readonly resource: Readonly<Record<string, unknown>>
 }
@@ -75,7 +79,8 @@ export async function startAwsDemo(): Promise<AwsDemo> {
   })
   return {
     emulator,
-    secretAccessKey,
+    broker: { region: REGION, credentials: { accessKeyId, secretAccessKey } },
+    roleArn: ROLE_ARN,
     resource: {
       adapter: 'aws-sts',
       region: REGION,

@@ -125,7 +125,7 @@ it(
 
     // Two tokens; in each round ten passwords, a key in three spellings, a file with its password, two of AWS.
     expect(secrets.size).toBe(2 + 10 * (10 + 3 + 2 + 2))
-    secrets.add(aws.secretAccessKey)
+    secrets.add(aws.broker.credentials.secretAccessKey)
     const places = { store: await dump(), logs: broker.output(), metrics, answers: told.join('\n') }
     const admin = new URL(world.shopUrl).password
     for (const [place, text] of Object.entries(places)) {

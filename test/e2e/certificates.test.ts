@@ -251,7 +251,10 @@ describe('a certificate that nobody lists', () => {
 describe('what verifiers ask for', () => {
   const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
     fetch(new URL(path, broker.url), { headers })
-  const ask = (body: BodyInit, type = 'application/ocsp-request'): Promise<Response> =>
+  const ask = (
+    body: string | Uint8Array<ArrayBuffer>,
+    type = 'application/ocsp-request',
+  ): Promise<Response> =>
     fetch(new URL('/v1/ocsp', broker.url), { method: 'POST', body, headers: { 'Content-Type': type } })
   const hex = async (response: Response): Promise<string> =>
     Buffer.from(await response.arrayBuffer()).toString('hex')
