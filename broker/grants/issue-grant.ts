@@ -35,7 +35,8 @@ export async function issueGrant(
   const planned = await planGrants(core, caller, task, taskSeconds, [wish])
 
   // 5 comes first for what is made in memory only: the next step records it as active
-  const ready = idempotency === undefined ? await issueInMemory(core, task, planned, origin) : planned
+  const ready =
+    idempotency === undefined ? await issueInMemory(core, task, planned, origin, task.expiresAt) : planned
 
   // 4 record the intent
   const recording = recordIntent(core, caller, task, ready, idempotency)

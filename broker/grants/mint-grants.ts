@@ -31,6 +31,7 @@ export interface MintedGrant {
  * made is in memory only, and recorded as issued in one transaction. Otherwise answers the grants as they are. That one
  * could not be made is recorded.
  *
+ * @param endsBy the end of the task, if it is open already: what is recorded later cannot be shortened by then
  * @throws {BrokerError} `backend_failed`, `store_unavailable`
  */
 export async function issueInMemory(
@@ -38,13 +39,15 @@ export async function issueInMemory(
   task: TaskFacts,
   planned: readonly PlannedGrant[],
   origin: Origin,
+  endsBy?: Date,
 ): Promise<PlannedGrant[]> {
   if (planned.some(({ resource }) => resource.adapter.sideEffects)) return [...planned]
   const requestedAt = new Date()
   return Promise.all(
     planned.map(async (one) => {
       const { row } = one
-      const expiresAt = new Date(requestedAt.getTime() + row.ttlSeconds * 1000)
+      const end = requestedAt.getTime() + row.ttlSeconds * 1000
+      const expiresAt = new Date(Math.min(end, endsBy?.getTime() ?? Infinity))
       try {
         const issued = await issueOnBackend(core, one, {
           ...row,

@@ -55,9 +55,16 @@ function listing(core: Core): Known[] {
 }
 
 /** A fresh copy is asked for every time, and sent only if it differs. */
-function revalidated(body: string | Uint8Array, contentType: string): Answer {
-  const etag = `"${createHash('sha256').update(body).digest('base64url')}"`
-  return { status: 200, body, contentType, etag, headers: { 'Cache-Control': 'no-cache' } }
+function revalidated(
+  body: string | Uint8Array,
+  contentType: string,
+  digest: string = digestOf(body),
+): Answer {
+  return { status: 200, body, contentType, etag: `"${digest}"`, headers: { 'Cache-Control': 'no-cache' } }
+}
+
+function digestOf(body: string | Uint8Array): string {
+  return createHash('sha256').update(body).digest('base64url')
 }
 
 function pemOf(label: string, der: Uint8Array): string {
@@ -68,8 +75,22 @@ function pemOf(label: string, der: Uint8Array): string {
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n')
 }
 
-const currentList = async ({ authority, verification }: Known): Promise<RevocationList> =>
-  verification.revocationList(authority.id)
+interface List {
+  readonly der: Uint8Array
+  readonly pem: string
+  readonly digest: string
+}
+
+/** A list is asked for far more often than it changes. */
+const prepared = new WeakMap<RevocationList, List>()
+
+async function currentList({ authority, verification }: Known): Promise<List> {
+  const list = await verification.revocationList(authority.id)
+  const { der } = list
+  const ready = prepared.get(list) ?? { der, pem: pemOf('X509 CRL', der), digest: digestOf(der) }
+  prepared.set(list, ready)
+  return ready
+}
 
 /** `unauthorized`: nobody here answers for that issuer. https://www.rfc-editor.org/rfc/rfc6960#section-2.3 */
 const UNAUTHORIZED = Buffer.from('30030a0106', 'hex')
@@ -131,8 +152,8 @@ export const authorityRoutes: readonly Route[] = [
     query: issuerQuery,
     answers: { 200: { description: 'A CRL, DER', contentType: 'application/pkix-crl' } },
     async handle({ core, query }) {
-      const { der } = await currentList(choose(listing(core), query.issuer))
-      return revalidated(der, 'application/pkix-crl')
+      const { der, digest } = await currentList(choose(listing(core), query.issuer))
+      return revalidated(der, 'application/pkix-crl', digest)
     },
   }),
   publicRoute({
@@ -147,7 +168,9 @@ export const authorityRoutes: readonly Route[] = [
       const chosen = query.issuer === undefined ? known : [choose(known, query.issuer)]
       if (chosen.length === 0) throw new BrokerError('not_found', 'no authority here has a list')
       const lists = await Promise.all(chosen.map(currentList))
-      return revalidated(lists.map(({ der }) => pemOf('X509 CRL', der)).join(''), 'application/x-pem-file')
+      const text = lists.map(({ pem }) => pem).join('')
+      const digest = digestOf(lists.map((list) => list.digest).join())
+      return revalidated(text, 'application/x-pem-file', digest)
     },
   }),
   publicRoute({
