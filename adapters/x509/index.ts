@@ -76,13 +76,13 @@ export function createX509Adapter(setup: ResourceSetup<Settings, Access>): Adapt
 
     async prune() {
       const expiredBefore = new Date(Date.now() - 2 * crlSeconds * 1000)
-      for (const authority of lists.keys()) await ledger.forget(authority, expiredBefore)
+      for (const authority of lists.keys()) await fromStore(ledger.forget(authority, expiredBefore))
     },
 
     async check() {
       requireValid(ca)
       for (const one of cas) requireValidResponder(one)
-      await Promise.all([...lists.values()].map((list) => list.current()))
+      await fromStore(Promise.all([...lists.values()].map((list) => list.current())))
     },
 
     verification: {
@@ -98,6 +98,15 @@ export function createX509Adapter(setup: ResourceSetup<Settings, Access>): Adapt
     },
 
     [Symbol.asyncDispose]: async () => undefined,
+  }
+}
+
+/** @throws {AdapterError} if the store does not do it */
+async function fromStore(work: Promise<unknown>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    throw new AdapterError('unavailable', 'the store does not answer', { settled: false, cause: error })
   }
 }
 
