@@ -71,7 +71,7 @@ export async function greet(port: number, client: ClientIdentity, ca: string): P
 }
 
 /** PEM of a credential, as clients and servers load it. */
-export function identityOf(credential: Credential): { cert: string; key: string } {
+export function identityOf(credential: Readonly<Record<string, unknown>>): { cert: string; key: string } {
   return {
     cert: `${String(credential['certificate'])}${String(credential['chain'])}`,
     key: String(credential['privateKey']),
