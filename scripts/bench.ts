@@ -91,7 +91,7 @@ try {
     certificates: () => benchCertificates(post, quick),
     sessions: () => benchSessions(post, aws, quick),
     ending: () => benchEnd(post, shop, quick),
-    reaping: () => benchReap(postgres.url('store'), shop, quick),
+    reaping: () => benchReap(post, postgres.url('store'), shop, quick),
   }
   for (const [part, measurePart] of Object.entries(parts)) {
     if (only === undefined || only === part) await measurePart()

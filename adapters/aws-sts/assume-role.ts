@@ -71,8 +71,8 @@ function explained(
       ...(identity === undefined ? [] : ['sts:SetSourceIdentity']),
     ]
     return error.toldAs(
-      `AWS does not let the broker assume ${arn} (AccessDenied): the role exists, its trust policy and the policy of ` +
-        `the broker allow ${actions.join(', ')}, and the external id is the right one?`,
+      `AWS does not let the broker assume ${arn} (AccessDenied): it takes that the role exists, that its trust policy ` +
+        `and the policy of the broker allow ${actions.join(', ')}, and the right external id`,
     )
   }
   if (error.code === 'PackedPolicyTooLarge') {

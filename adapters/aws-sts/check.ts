@@ -3,6 +3,7 @@ import { AdapterError } from '../../broker/adapter.ts'
 import type { Bounds } from './bounds.ts'
 import type { Aws } from './clients.ts'
 import { AwsFailure, refused } from './failure.ts'
+import { fewAtOnce, valuesOf } from './few-at-once.ts'
 import type { Identity } from './identity.ts'
 import { roleNameOf } from './role-arn.ts'
 import { rolePolicies } from './role-policies.ts'
@@ -36,7 +37,7 @@ export function openCheck(aws: Aws, identity: Identity, roles: readonly string[]
 
   return async (bounds) => {
     await identity.look(bounds)
-    const flaws = await Promise.all(roles.map((arn) => flawOf(arn, bounds)))
+    const flaws = valuesOf(await fewAtOnce(roles, (arn) => flawOf(arn, bounds)))
     const found = [...flaws, clockFlaw(aws.clock.offsetMs())].filter((flaw) => flaw !== undefined)
     if (found.length > 0) throw refused(found.join('; '))
   }

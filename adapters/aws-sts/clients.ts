@@ -127,6 +127,8 @@ function watchAttempts() {
         } catch (error) {
           if (calls.has(context)) unsettled.add(Object(error))
           if (mayHaveTakenEffect(error)) calls.add(context)
+          // The SDK takes it for "too many calls", and repeats it. IAM says by it that a role is full.
+          if (error instanceof Error && error.name === 'LimitExceededException') error.name = 'LimitExceeded'
           throw error
         }
       }) as Handler,

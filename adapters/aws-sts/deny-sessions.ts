@@ -4,7 +4,8 @@ import { within, type Bounds } from './bounds.ts'
 import { olderDocument, tailOf } from './denial-document.ts'
 import { olderDenial, reserveName } from './denial-name.ts'
 import { AwsFailure, refused } from './failure.ts'
-import { chunked, MAX_SESSIONS } from './plan-upkeep.ts'
+import { chunked } from './few-at-once.ts'
+import { CLOCK_SECONDS, MAX_SESSIONS } from './plan-upkeep.ts'
 import { isFull, type RolePolicies } from './role-policies.ts'
 import { putDenial, PUT_MS, type Keeping, type Kept } from './upkeep.ts'
 
@@ -111,9 +112,8 @@ async function denyOlder(
   { hasReserve }: Kept,
   bounds: Bounds,
 ): Promise<Revoked> {
-  // AWS's times have whole seconds, so that the next one is after all sessions of this one.
-  const next = wholeSeconds(clock.now()) + 2
-  const before = Math.max(next, ...sessions.map(({ issuedAt }) => (issuedAt ?? 0) + 1))
+  const soon = wholeSeconds(clock.now()) + CLOCK_SECONDS
+  const before = Math.max(soon, ...sessions.map(({ issuedAt }) => (issuedAt ?? 0) + 1))
   const { name } = olderDenial(storeId, before, before + LONGEST_SECONDS)
   try {
     if (hasReserve) await policies.remove(reserveName(storeId), bounds)

@@ -4,6 +4,7 @@ import { openAwsClock } from './aws-clock.ts'
 import { boundsOf } from './bounds.ts'
 import { openCheck } from './check.ts'
 import { openAws } from './clients.ts'
+import { fewAtOnce, valuesOf } from './few-at-once.ts'
 import { planHandle } from './handle.ts'
 import { openIdentity } from './identity.ts'
 import { issueSession } from './issue.ts'
@@ -25,20 +26,21 @@ export const awsStsAdapter: AdapterKind<typeof settings, typeof access> = {
 export interface Surroundings {
   /** Our clock, in milliseconds since 1970. */
   readonly now: () => number
-  /** How long a policy must have stood until what it replaces is removed. */
-  readonly spreadSeconds: number
+  /** How long after its name was made a policy may be relied on by those who remove what it replaces. */
+  readonly replaceAfterSeconds: number
 }
 
 /**
- * AWS does not say more than that IAM is eventually consistent. A denial is missing somewhere only if the put of one
- * policy arrives there this much later than the removal, ordered this much later, of another of the same role.
+ * 10 s in which a policy is put, 10 on its way when nobody waits for it any more, and a minute for IAM, of which AWS says
+ * no more than that it is eventually consistent. A denial is missing somewhere only if it takes a policy this much longer
+ * to get there than the removal of another of the same role.
  */
-const SURROUNDINGS: Surroundings = { now: Date.now, spreadSeconds: 60 }
+const SURROUNDINGS: Surroundings = { now: Date.now, replaceAfterSeconds: 80 }
 const NO_PARAMS = z.strictObject({})
 
 export function createAwsStsAdapter(
   setup: ResourceSetup<Settings, Access>,
-  { now, spreadSeconds }: Surroundings = SURROUNDINGS,
+  { now, replaceAfterSeconds }: Surroundings = SURROUNDINGS,
 ): Adapter {
   const { accesses, settings: own } = setup
   const clock = openAwsClock(now)
@@ -48,7 +50,9 @@ export function createAwsStsAdapter(
   const assumeLongest = openLongestSessions(aws)
   const issuing = { settings: own, clock, assumeLongest, neverMade }
   const denies = own.revocation === 'deny'
-  const denialsOf = denies ? openDenials({ aws, identity, whenFull: own.whenFull, spreadSeconds }) : undefined
+  const denialsOf = denies
+    ? openDenials({ aws, identity, whenFull: own.whenFull, replaceAfterSeconds })
+    : undefined
   const roles = [...new Set(Array.from(accesses.values(), ({ roleArn }) => roleArn))]
   const check = openCheck(aws, identity, denies ? roles : [])
 
@@ -76,8 +80,7 @@ export function createAwsStsAdapter(
     async prune(storeId, call) {
       if (denialsOf === undefined) return
       const bounds = boundsOf(call)
-      const pruned = await Promise.allSettled(roles.map((arn) => denialsOf(storeId, arn).keepUp(bounds)))
-      for (const one of pruned) if (one.status === 'rejected') throw one.reason
+      valuesOf(await fewAtOnce(roles, (arn) => denialsOf(storeId, arn).keepUp(bounds)))
     },
 
     check: (call) => check(boundsOf(call)),

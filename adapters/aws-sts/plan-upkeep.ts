@@ -1,8 +1,7 @@
 import { groupBy } from '../../broker/group-by.ts'
 import { compareDenials, type Denial } from './denial-name.ts'
+import { chunked } from './few-at-once.ts'
 
-/** The longest that putting a document takes, from when its name was made. */
-export const PUT_SECONDS = 20
 /** For clocks that differ. */
 const EXPIRED_SECONDS = 60
 /**
@@ -10,9 +9,9 @@ const EXPIRED_SECONDS = 60
  * withdraws again what was in flight.
  */
 const IN_FLIGHT_SECONDS = 120
-/** A session may have been opened this long after its denial by our clock, though it was before by AWS's. */
-const CLOCK_SECONDS = 5
-/** From more documents than this on, they are worth merging: each costs 125 characters besides its sessions. */
+/** A session may be opened less than this after its denial by our clock, though it was before by AWS's. */
+export const CLOCK_SECONDS = 3
+/** From more documents than this on, they are worth merging: each costs 129 characters, and 20 for each session. */
 const MAX_DOCUMENTS = 8
 /** Only documents that end in the same quarter of an hour become one, or some sessions would be denied for ever. */
 const MERGE_WINDOW_SECONDS = 900
@@ -38,14 +37,14 @@ export interface Upkeep {
 /**
  * What to do with our policies on a role. No broker waits for another, and none can lose a denial, because a document
  * is removed only if each of its sessions is denied by one that comes *later* in an order which is the same for all:
- * of all documents that deny a session, nobody removes the last. That later one must have stood for `spreadSeconds`,
- * as IAM takes its time until all of AWS goes by a policy, and it may have been put a while after its name was made.
+ * of all documents that deny a session, nobody removes the last. The name of that later one must have been made
+ * `replaceAfterSeconds` ago: it was put a while after that, and IAM takes its time until all of AWS goes by it.
  *
  * @param now seconds since 1970
  */
-export function planUpkeep(documents: readonly Document[], now: number, spreadSeconds: number): Upkeep {
+export function planUpkeep(documents: readonly Document[], now: number, replaceAfterSeconds: number): Upkeep {
   const live = documents.filter(({ until }) => until + EXPIRED_SECONDS > now)
-  const settled = live.filter(({ created }) => created + PUT_SECONDS + spreadSeconds <= now)
+  const settled = live.filter(({ created }) => created + replaceAfterSeconds <= now)
   const redundant = live.filter(
     (document) => isOutdated(document, settled, now) || isCovered(document, settled),
   )
@@ -114,9 +113,4 @@ function mergersOf(parts: readonly Document[]): Merger[] {
   const createdFrom = Math.max(...parts.map((part) => part.created + 1))
   const until = Math.max(...parts.map((part) => part.until))
   return chunked(tails, MAX_SESSIONS).map((chunk) => ({ tails: chunk, until, createdFrom }))
-}
-
-export function chunked<T>(items: readonly T[], size: number): T[][] {
-  const count = Math.ceil(items.length / size)
-  return Array.from({ length: count }, (_, index) => items.slice(index * size, (index + 1) * size))
 }

@@ -27,7 +27,7 @@ export interface DenialsSetup {
   readonly aws: Aws
   readonly identity: Identity
   readonly whenFull: Settings['whenFull']
-  readonly spreadSeconds: number
+  readonly replaceAfterSeconds: number
 }
 
 /** Of every role that this process has to do with. */
@@ -44,12 +44,12 @@ export function openDenials(setup: DenialsSetup): DenialsOf {
 }
 
 function roleDenials(setup: DenialsSetup, storeId: string, roleArn: string): RoleDenials {
-  const { aws, identity, whenFull, spreadSeconds } = setup
+  const { aws, identity, whenFull, replaceAfterSeconds } = setup
   const keeping: Keeping = {
     policies: rolePolicies(aws, roleNameOf(roleArn).name),
     storeId,
     clock: aws.clock,
-    spreadSeconds,
+    replaceAfterSeconds,
     keepsReserve: whenFull === 'deny-older',
     known: new Map(),
   }

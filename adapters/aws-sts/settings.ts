@@ -19,6 +19,8 @@ const endpoint = z
   .url({ protocol: /^https?$/, error: 'expected an https URL' })
   .max(500)
   .refine((text) => {
+    // The check before this one has complained already.
+    if (!URL.canParse(text)) return true
     const { protocol, hostname } = new URL(text)
     return protocol === 'https:' || LOOPBACK.test(hostname)
   }, 'http is for loopback addresses only: expected an https URL')

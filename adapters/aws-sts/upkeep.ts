@@ -1,23 +1,21 @@
-import type { AwsClock } from './aws-clock.ts'
-import { wholeSeconds } from './aws-clock.ts'
+import { wholeSeconds, type AwsClock } from './aws-clock.ts'
 import { within, type Bounds } from './bounds.ts'
 import { RESERVE_DOCUMENT, sessionsDocument, tailsIn } from './denial-document.ts'
 import { parseDenial, reserveName, sessionsDenial, type Denial } from './denial-name.ts'
-import { chunked, planUpkeep, PUT_SECONDS, type Document } from './plan-upkeep.ts'
+import { fewAtOnce, valuesOf } from './few-at-once.ts'
+import { planUpkeep, type Document } from './plan-upkeep.ts'
 import { isFull, type RolePolicies } from './role-policies.ts'
 
-/** IAM takes few calls at once. */
-const AT_ONCE = 4
-/** Time is left for a request to be on its way after nobody waits for it any more. */
-export const PUT_MS = (PUT_SECONDS * 1000) / 2
+/** The longest that putting a document takes, from when its name was made until we do not wait any more. */
+export const PUT_MS = 10_000
 
 /** What is needed to look after the policies of one store on one role. */
 export interface Keeping {
   readonly policies: RolePolicies
   readonly storeId: string
   readonly clock: AwsClock
-  /** How long IAM is given until all of AWS goes by a policy. */
-  readonly spreadSeconds: number
+  /** How long after its name was made a policy may be relied on by those who remove what it replaces. */
+  readonly replaceAfterSeconds: number
   /** Keep room for a document that denies all older sessions. */
   readonly keepsReserve: boolean
   /** Whom documents deny that were read or written before, by name: they never change. */
@@ -37,26 +35,18 @@ export interface Kept {
  * @throws {AwsFailure} once it has done what it could
  */
 export async function keepUp(keeping: Keeping, bounds: Bounds): Promise<Kept> {
-  const { policies, storeId, clock, spreadSeconds } = keeping
+  const { policies, storeId, clock, replaceAfterSeconds } = keeping
   const names = await policies.list(bounds)
   const documents = await readDocuments(keeping, names, bounds)
-  const { remove, add } = planUpkeep(documents, wholeSeconds(clock.now()), spreadSeconds)
+  const { remove, add } = planUpkeep(documents, wholeSeconds(clock.now()), replaceAfterSeconds)
 
-  const failures: unknown[] = []
-  for (const some of chunked(remove, AT_ONCE)) {
-    const removed = await Promise.allSettled(some.map(({ name }) => policies.remove(name, bounds)))
-    failures.push(...removed.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : [])))
-  }
-  for (const { tails, until, createdFrom } of add) {
-    try {
-      await putDenial(keeping, tails, until, bounds, createdFrom)
-    } catch (error) {
-      // Then its parts stay as they are.
-      if (!isFull(error)) failures.push(error)
-    }
-  }
+  const removals = await fewAtOnce(remove, ({ name }) => policies.remove(name, bounds))
+  const mergers = await fewAtOnce(add, ({ tails, until, createdFrom }) =>
+    // If there is no room, the parts stay as they are.
+    putDenial(keeping, tails, until, bounds, createdFrom).catch(unlessFull),
+  )
   const hasReserve = await keepReserve(keeping, names.includes(reserveName(storeId)), bounds)
-  if (failures.length > 0) throw failures[0]
+  valuesOf([...removals, ...mergers])
   const olders = documents.filter(
     ({ kind, name }) => kind === 'older' && !remove.some((one) => one.name === name),
   )
@@ -89,12 +79,8 @@ async function readDocuments(
   const denials = names.flatMap((name) => parseDenial(keeping.storeId, name) ?? [])
   const present = new Set(denials.map(({ name }) => name))
   for (const name of keeping.known.keys()) if (!present.has(name)) keeping.known.delete(name)
-  const documents: Document[] = []
-  for (const some of chunked(denials, AT_ONCE)) {
-    const read = await Promise.all(some.map((denial) => readDocument(keeping, denial, bounds)))
-    documents.push(...read.flatMap((document) => document ?? []))
-  }
-  return documents
+  const documents = await fewAtOnce(denials, (denial) => readDocument(keeping, denial, bounds))
+  return valuesOf(documents).filter((document) => document !== undefined)
 }
 
 /** Undefined if another broker has removed it meanwhile. */
@@ -131,4 +117,8 @@ async function keepReserve(
     if (isFull(error)) return false
     throw error
   }
+}
+
+function unlessFull(error: unknown): void {
+  if (!isFull(error)) throw error
 }

@@ -38,7 +38,12 @@ export async function benchEnd(post: Post, shop: pg.Pool, quick: boolean): Promi
 }
 
 /** How fast the reaper of a running broker withdraws expired grants, beside dropping as many users in batches. */
-export async function benchReap(storeUrl: Secret<string>, shop: pg.Pool, quick: boolean): Promise<void> {
+export async function benchReap(
+  post: Post,
+  storeUrl: Secret<string>,
+  shop: pg.Pool,
+  quick: boolean,
+): Promise<void> {
   const count = quick ? 2_000 : 10_000
   const batch = 500
   console.log(`\nReaping: ${count} expired postgres grants, beside DROP ROLE in batches of ${batch}`)
@@ -48,6 +53,8 @@ export async function benchReap(storeUrl: Secret<string>, shop: pg.Pool, quick: 
       await shop.query(`drop role ${names(prefix, start, Math.min(start + batch, count))}`)
     }
   })
+  // Those that are seeded are like this one.
+  await post('/v1/tasks', { purpose: 'bench', grants: [{ resource: 'db-1', access: 'read' }] })
   const store = new pg.Pool({ connectionString: storeUrl.reveal(), max: 2 })
   const seeded = await seedExpired(store, shop, count)
   const broker = await timed(async () => {
@@ -84,7 +91,7 @@ async function createRoles(shop: pg.Pool, count: number): Promise<string> {
 /** Puts grants into the store and their users on the backend, as issuing would have left them. */
 async function seedExpired(store: pg.Pool, shop: pg.Pool, count: number): Promise<string> {
   const known = await store.query<{ store_id: string; handle: Record<string, unknown> }>(
-    `select store_id, (select handle from taskgrant.grants limit 1) as handle from taskgrant.store`,
+    `select store_id, (select handle from taskgrant.grants where resource = 'db-1' limit 1) as handle from taskgrant.store`,
   )
   const { store_id: storeId, handle } = known.rows[0] ?? {}
   const task = await store.query<{ id: string }>(
