@@ -17,8 +17,7 @@ export interface Closed {
 }
 
 /**
- * Takes from roles what a session could use, in one transaction: the login, what they are members of, and who is a
- * member of them. Sessions are ended after that, so that one which slips in has nothing.
+ * Closes the login of roles: committed before anything else is done to them.
  *
  * @throws {ServerError} if the server is out of reach
  */
@@ -80,35 +79,15 @@ async function close(
   }
 }
 
-/**
- * What the administrator may not revoke is no reason to leave the login open; and it goes with the role. After a
- * first lock that is not to be had, the other memberships wait for that too.
- */
 function closeStatement(roles: readonly Role[]): string {
   return doBlock(`
     declare
-      oids constant oid[] := ${quoteOids(oidsOf(roles))};
       item record;
     begin
-      for item in select rolname from pg_roles where oid = any (oids) and rolcanlogin order by oid loop
-        execute format('alter role %I nologin', item.rolname);
-      end loop;
       for item in
-        select granted.rolname as role, member.rolname as member, grantor.rolname as grantor
-        from pg_auth_members as m
-          join pg_roles as granted on granted.oid = m.roleid
-          join pg_roles as member on member.oid = m.member
-          left join pg_roles as grantor on grantor.oid = m.grantor
-        where (m.roleid = any (oids) or m.member = any (oids)) and member.rolname <> current_user
+        select rolname from pg_roles where oid = any (${quoteOids(oidsOf(roles))}) and rolcanlogin order by oid
       loop
-        begin
-          execute format('revoke %I from %I', item.role, item.member)
-            || case when current_setting('server_version_num')::int >= 160000
-                 then format(' granted by %I cascade', item.grantor) else '' end;
-        exception
-          when lock_not_available then exit;
-          when others then null;
-        end;
+        execute format('alter role %I nologin', item.rolname);
       end loop;
     end`)
 }

@@ -36,6 +36,11 @@ export interface Connections extends AsyncDisposable {
   visit<T>(database: string, bounds: Bounds, work: (visit: Visit) => Promise<T>): Promise<T>
 }
 
+/**
+ * Names in `public` are the agents' to choose. Our statements look a few rows up in catalogs whose statistics mislead:
+ * all that is granted to users has one grantor. (In place of PGOPTIONS, PGSSLMODE and the like, which have no say.)
+ */
+const OPTIONS = '-c search_path=pg_catalog -c client_min_messages=error -c enable_seqscan=off -c jit=off'
 const CONNECT_TIMEOUT_MS = 5_000
 const VISIT_CONNECT_TIMEOUT_MS = 3_000
 const LOCK_TIMEOUT_MS = 3_000
@@ -96,8 +101,7 @@ function clientConfig(server: Server, database: string): pg.ClientConfig {
     password: () => server.password.reveal(),
     database,
     application_name: 'taskgrant',
-    // The environment (PGOPTIONS, PGSSLMODE, …) has no say. Names in `public` are the agents' to choose.
-    options: '-c search_path=pg_catalog -c client_min_messages=error',
+    options: OPTIONS,
     ssl: server.tls === undefined ? false : { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) },
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: SESSION_TIMEOUT_MS,

@@ -6,6 +6,7 @@ import { ServerError, STATE } from './failure.ts'
 import { doBlock, quoteOids } from './quote.ts'
 import { joinRole } from './role.ts'
 
+const QUIET_LOOKS = 2
 const QUIET_MS = 4
 const LONGEST_PAUSE_MS = 100
 const WAIT_MS = 4_000
@@ -13,7 +14,7 @@ const WAIT_MS = 4_000
 /**
  * Ends all sessions of these roles, whatever they do, and waits for it: until a look finds none, and another one a
  * few milliseconds later neither. (A login that passed its check in time shows up as a session a little after that.)
- * Roles may be gone already: their sessions still carry their oid. Gives the error of each that still has sessions.
+ * Gives the error of each role that still has sessions.
  *
  * @throws {ServerError} if the server is out of reach
  */
@@ -21,20 +22,35 @@ export async function endSessions(
   connections: Connections,
   oids: readonly number[],
   bounds: Bounds,
-  looks = 2,
 ): Promise<ReadonlyMap<number, AdapterError>> {
   const limits = within(bounds, WAIT_MS)
   let alive = oids
+  let quiet = 0
   let pause = QUIET_MS
-  for (let quiet = 0; oids.length > 0 && quiet < looks;) {
+  while (oids.length > 0) {
     if (isOver(limits)) return whyAlive(connections, alive, bounds)
     alive = await endSessionsOnce(connections, oids, bounds)
     quiet = alive.length === 0 ? quiet + 1 : 0
-    if (quiet === looks) break
+    if (quiet === QUIET_LOOKS) break
     await sleep(quiet > 0 ? QUIET_MS : pause, bounds.signal)
     if (quiet === 0) pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
   }
   return new Map()
+}
+
+/** Makes sure, at little cost if there is nothing, after roles were dropped: their sessions still carry their oid. */
+export async function endLateSessions(
+  connections: Connections,
+  oids: readonly number[],
+  bounds: Bounds,
+): Promise<ReadonlyMap<number, AdapterError>> {
+  if (oids.length === 0 || isOver(bounds)) return new Map()
+  const late = await connections.withdraw<{ oid: number }>(
+    `select distinct usesysid as oid from pg_stat_get_activity(null) where usesysid = any (${quoteOids(oids)})`,
+    bounds,
+  )
+  const lateOids = late.map(({ oid }) => oid)
+  return endSessions(connections, lateOids, bounds)
 }
 
 /** Looks once, tells what it finds to end, and gives the roles that had sessions: all, if it could not look. */
@@ -59,9 +75,9 @@ export async function endSessionsOnce(
  * client can stay like this for long after its login was allowed: `options=-c post_auth_delay=…` is anyone's to set.
  */
 export const STARTING_BACKENDS = `
-  select pid from pg_locks where locktype = 'virtualxid' and pid is not null
+  select pid from pg_lock_status() where locktype = 'virtualxid' and pid is not null
   except
-  select pid from pg_stat_activity where usesysid is not null or backend_type <> 'client backend'`
+  select pid from pg_stat_get_activity(null) where usesysid is not null or backend_type <> 'client backend'`
 
 /**
  * Joining a role and ending its sessions are one transaction: in PostgreSQL 14 a role may expel its members. Which of
@@ -79,7 +95,7 @@ function endStatement(oids: readonly number[]): string {
     begin
       for item in
         select a.usesysid as oid, r.rolname, array_agg(a.pid) as pids
-        from pg_stat_activity as a left join pg_roles as r on r.oid = a.usesysid
+        from pg_stat_get_activity(null) as a left join pg_roles as r on r.oid = a.usesysid
         where a.usesysid = any (oids)
         group by a.usesysid, r.rolname
       loop

@@ -3,7 +3,8 @@ import type { Bounds } from './bounds.ts'
 import { closeForcibly, closeRoles, type Closed } from './close-roles.ts'
 import type { Connections } from './connections.ts'
 import { dropIdle } from './drop-idle.ts'
-import { endSessions } from './end-sessions.ts'
+import { endLateSessions, endSessions } from './end-sessions.ts'
+import { expelRoles } from './expel-roles.ts'
 import { ServerError } from './failure.ts'
 import type { Handle } from './handle.ts'
 import { removeRoles } from './remove-roles.ts'
@@ -18,9 +19,9 @@ export interface RevokeBounds {
 }
 
 /**
- * Withdraws the roles of these handles, all of which are on this server: closes them, ends their sessions, and removes
- * them, each step for the whole batch before the next. A role in trouble stays behind in its step; the others go on.
- * Gives the outcomes by role.
+ * Withdraws the roles of these handles, all of which are on this server. All are closed; those that are idle are
+ * dropped; the sessions of the others are ended, and what they leave is cleared away. Each step is done for the whole
+ * batch before the next, and a role in trouble stays behind in its step. Gives the outcomes by role.
  *
  * @throws {ServerError} if the server is out of reach
  */
@@ -35,13 +36,14 @@ export async function revokeRoles(
   async function finish({ closed, refused }: Closed): Promise<void> {
     const idle = new Set(await dropIdle(connections, closed, bounds))
     const used = closed.filter((role) => !idle.has(role))
+    await expelRoles(connections, used, bounds)
     const alive = await endSessions(connections, oidsOf(used), bounds)
     const ended = used
       .filter(({ oid }) => !alive.has(oid))
       .map(({ oid, name }) => ({ oid, name, owner: ownerOf.get(name) ?? '' }))
     const residues = await tryRemove(connections, ended, bounds)
     // Nothing is there to be found any more, unless the machine stood still in the middle of a login.
-    const late = await endSessions(connections, oidsOf([...idle, ...ended]), lastLook, 1)
+    const late = await endLateSessions(connections, oidsOf([...idle, ...ended]), lastLook)
     for (const [{ name }, error] of refused) outcomes.set(name, { access: 'open', error })
     for (const { oid, name } of closed) {
       const error = alive.get(oid) ?? late.get(oid)
