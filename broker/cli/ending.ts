@@ -4,7 +4,8 @@ import { note, print, printJson, printTable } from './output.ts'
 type Outstanding = Ending['outstanding'][number]
 
 function why({ lastError, deferredUntil }: Outstanding): string {
-  if (deferredUntil !== null) return `cannot be withdrawn: lasts until ${deferredUntil}`
+  // A broker of an earlier release does not say.
+  if (typeof deferredUntil === 'string') return `cannot be withdrawn: lasts until ${deferredUntil}`
   return lastError ?? 'no error yet'
 }
 

@@ -6,7 +6,8 @@ import { roughTime } from './times.ts'
 function remark({ stuck, residue, lastError, deferredUntil }: Grant): string {
   if (stuck) return `stuck: ${lastError ?? 'cause unknown'}`
   if (residue !== null) return `residue: ${residue}`
-  if (deferredUntil !== null) return `withdrawn, and lasts until ${deferredUntil}`
+  // A broker of an earlier release does not say.
+  if (typeof deferredUntil === 'string') return `withdrawn, and lasts until ${deferredUntil}`
   return lastError ?? ''
 }
 

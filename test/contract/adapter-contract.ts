@@ -37,6 +37,8 @@ export interface AdapterHarness extends AsyncDisposable {
   /** Makes the backend unreachable (`refuse`) or silent (`stall`) for the adapter. */
   breakBackend?(how: 'refuse' | 'stall'): Promise<void>
   restoreBackend?(): Promise<void>
+  /** Makes the backend forget all withdrawals so far, where its room for them has an end. */
+  makeRoom?(): Promise<void>
   /** An adapter whose check must fail, and what the message must say. */
   readonly incapable?: { readonly adapter: Adapter; readonly message: RegExp }
 }

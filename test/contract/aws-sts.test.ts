@@ -1,6 +1,14 @@
+import { DeleteRolePolicyCommand, IAMClient } from '@aws-sdk/client-iam'
 import { startProxy } from '../support/proxy.ts'
-import { CONTENT, OTHER_STORE, roleNamed, startAws, STORE } from '../integration/aws-sts-steps.ts'
-import { arnOf } from '../unit/aws-emulator-steps.ts'
+import {
+  BROKER_KEYS,
+  CONTENT,
+  OTHER_STORE,
+  roleNamed,
+  startAws,
+  STORE,
+} from '../integration/aws-sts-steps.ts'
+import { arnOf, REGION } from '../unit/aws-emulator-steps.ts'
 import { describeAdapterContract, type AdapterHarness, type AdapterTraits } from './adapter-contract.ts'
 
 /** As odd as IAM takes them. */
@@ -35,6 +43,18 @@ async function createHarness(): Promise<AdapterHarness> {
     async use(credential) {
       const content = await fixture.read(credential)
       if (content !== CONTENT) throw new Error(content)
+    },
+    async makeRoom() {
+      const iam = new IAMClient({
+        region: REGION,
+        endpoint: fixture.aws.url,
+        credentials: { ...BROKER_KEYS },
+      })
+      for (const PolicyName of fixture.aws.rolePolicies('reader').keys()) {
+        if (!PolicyName.startsWith('taskgrant-')) continue
+        await iam.send(new DeleteRolePolicyCommand({ RoleName: 'reader', PolicyName }))
+      }
+      iam.destroy()
     },
     async breakBackend(how) {
       proxy.mode = how

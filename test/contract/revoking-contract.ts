@@ -79,6 +79,7 @@ export function describeRevoking(get: () => AdapterHarness): void {
     })
 
     it('takes a batch of 200', async () => {
+      await get().makeRoom?.()
       const issued = await Promise.all(Array.from({ length: 200 }, () => issue(get())))
       const outcomes = await get().adapter.revoke(
         issued.map(({ handle }) => handle),
