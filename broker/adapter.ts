@@ -55,7 +55,7 @@ export interface Issued {
 /**
  * What became of one handle. `ended`: it opens nothing and its sessions are closed. `removed: false` then names
  * what is left on the backend. `open`: access may still be there, try again. `expiring`: this resource cannot end
- * access before `endsAt`, when the backend's own clock does; asked again then, it says `ended`.
+ * access before `endsAt`, when the backend's own clock does: then it has ended, without another call.
  */
 export type Revoked =
   | { readonly access: 'ended'; readonly removed: true }
@@ -108,7 +108,7 @@ export type SerialStatus =
  * `serial`. @throws {BrokerError} `store_unavailable`
  */
 export interface Ledger {
-  /** Records serials as withdrawn; those that are already keep their time. */
+  /** Records serials as withdrawn. Those that are already keep their time; those that have expired are left out. */
   withdraw(authority: string, entries: readonly LedgerEntry[]): Promise<void>
   /** A number that grows whenever something is withdrawn. */
   changes(authority: string): Promise<number>

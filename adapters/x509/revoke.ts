@@ -27,8 +27,8 @@ export async function revokeCertificates(
   handles: readonly JsonObject[],
 ): Promise<readonly Revoked[]> {
   const parsed = handles.map(tryParse)
-  const alive = parsed.filter(isAlive)
-  if (revoking.isListed) await withdraw(revoking, alive)
+  // What has expired the ledger leaves out, by the store's clock: ours may be ahead.
+  if (revoking.isListed) await withdraw(revoking, parsed.filter(isSigned))
   return parsed.map((handle) => outcomeOf(handle, revoking))
 }
 
@@ -41,11 +41,10 @@ function tryParse(handle: JsonObject): Handle | AdapterError {
   }
 }
 
-/** What was never signed was never handed out, and what has expired opens nothing. */
-function isAlive(handle: Handle | AdapterError): handle is Signed {
+/** What was never signed was never handed out. */
+function isSigned(handle: Handle | AdapterError): handle is Signed {
   if (handle instanceof AdapterError) return false
-  const { serial, expiresAt } = handle
-  return serial !== undefined && expiresAt !== undefined && Date.parse(expiresAt) > Date.now()
+  return handle.serial !== undefined && handle.expiresAt !== undefined
 }
 
 async function withdraw({ ledger, onWithdrawn }: Revoking, handles: readonly Signed[]): Promise<void> {
@@ -62,9 +61,10 @@ async function withdraw({ ledger, onWithdrawn }: Revoking, handles: readonly Sig
 
 function outcomeOf(handle: Handle | AdapterError, { isListed, listing }: Revoking): Revoked {
   if (handle instanceof AdapterError) return { access: 'open', error: handle }
-  if (!isAlive(handle)) return ENDED
-  if (!isListed) return { access: 'expiring', endsAt: new Date(handle.expiresAt) }
-  if (listing.has(handle.authority)) return ENDED
+  if (!isSigned(handle)) return ENDED
+  const endsAt = new Date(handle.expiresAt)
+  if (!isListed) return { access: 'expiring', endsAt }
+  if (listing.has(handle.authority) || endsAt.getTime() <= Date.now()) return ENDED
   const message = `authority ${handle.authority} is not configured with its key any more: nobody signs its lists`
   return { access: 'open', error: new AdapterError('failed', message, { settled: true }) }
 }

@@ -11,7 +11,7 @@ export interface WithdrawalOutcome {
   readonly settled: boolean
   readonly residue: string | undefined
   readonly error: string | undefined
-  /** Access cannot be ended before this moment: then it is due again. */
+  /** Access cannot be ended before this moment. Whether it has come, the store decides; until then it is due again. */
   readonly deferredUntil: Date | undefined
   /** When to try again, if there is anything left to do. */
   readonly retrySeconds: number
@@ -36,7 +36,9 @@ const RECORD: Statement = {
           retry_seconds double precision)
     ), before as materialized (
       select g.id, g.state, g.stuck, g.removed_at, g.deferred_until as deferred_before, o.deferred_until,
-        o.access_ended and (o.settled or coalesce(g.settles_at <= now(), true)) as final, o.residue, o.error, o.retry_seconds
+        (o.access_ended or coalesce(o.deferred_until <= now(), false))
+          and (o.settled or coalesce(g.settles_at <= now(), true)) as final,
+        o.residue, o.error, o.retry_seconds
       from taskgrant.grants as g join outcome as o on o.id = g.id
       where g.id = any($3::uuid[]) and g.state in ('revoking', 'revoked') and g.due_at is not null
       order by g.id for update of g

@@ -5,14 +5,16 @@ import { run, type Statement } from '../db/query.ts'
 const WITHDRAW: Statement = {
   name: 'ledger.withdraw',
   // The time is read when the authority is locked: lists are taken under the same lock.
-  text: `with authority as (
-      insert into taskgrant.authorities as a (id, changes) values ($1, 1)
+  text: `with entry as (
+      select serial, expires_at from jsonb_to_recordset($2::jsonb) as e (serial text, expires_at timestamptz)
+      where expires_at > now()
+    ), authority as (
+      insert into taskgrant.authorities as a (id, changes) select $1, 1 where exists (select from entry)
       on conflict (id) do update set changes = a.changes + 1
       returning id, clock_timestamp() as moment
     )
     insert into taskgrant.withdrawn_serials (authority, serial, withdrawn_at, expires_at)
-    select authority.id, e.serial, authority.moment, e.expires_at
-    from authority cross join jsonb_to_recordset($2::jsonb) as e (serial text, expires_at timestamptz)
+    select authority.id, entry.serial, authority.moment, entry.expires_at from authority cross join entry
     on conflict (authority, serial) do nothing`,
 }
 

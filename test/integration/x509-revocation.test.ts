@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { AdapterError, type Adapter, type Ledger } from '../../broker/adapter.ts'
 import { openDatabase } from '../../broker/db/database.ts'
 import { createLedger } from '../../broker/ledger/ledger.ts'
@@ -6,6 +6,7 @@ import { createLogger } from '../../broker/logger.ts'
 import { Secret } from '../../broker/secret.ts'
 import { makeIdentity } from '../support/certificates.ts'
 import { freshLedger, type FreshLedger } from '../support/ledger.ts'
+import { connect } from '../support/postgres.ts'
 import { startProxy } from '../support/proxy.ts'
 import {
   caFrom,
@@ -65,13 +66,24 @@ describe('a withdrawal', () => {
   })
 
   test('of what was never signed, or has expired, needs no list', async () => {
-    const { ledger: counted, asked } = counting(ledger)
-    const adapter = await newAdapter({ ledger: counted })
+    const adapter = await newAdapter()
     const authority = signingOf(adapter)
     const expired = handleOf(authority, { expiresAt: inSeconds(-1).toISOString() })
     const handles = [{ authority, subject: 'never signed' }, expired]
     expect(await adapter.revoke(handles, callFor())).toEqual([ENDED, ENDED])
-    expect(asked.withdraw).toBe(0)
+    expect(await ledger.changes(authority)).toBe(0)
+  })
+
+  test('of what has expired by our own clock alone is listed all the same', async () => {
+    const adapter = await newAdapter()
+    const handle = handleOf(signingOf(adapter))
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 })
+    try {
+      expect(await adapter.revoke([handle], callFor())).toEqual([ENDED])
+    } finally {
+      vi.useRealTimers()
+    }
+    expect(await isListed(adapter, handle)).toBe(true)
   })
 
   test('of many is one entry in the ledger for each authority, and one outcome for each handle', async () => {
@@ -196,7 +208,7 @@ describe('while authorities change', () => {
 })
 
 describe('with revocation `none`', () => {
-  test('a withdrawal waits for the end of the certificate, and is done then', async () => {
+  test('a withdrawal waits for the end of the certificate: whether it has come, the store decides', async () => {
     const { ledger: counted, asked } = counting(ledger)
     const adapter = await newAdapter({ ledger: counted, settings: { revocation: 'none' } })
     const handle = handleOf(signingOf(adapter))
@@ -205,7 +217,9 @@ describe('with revocation `none`', () => {
       { access: 'expiring', endsAt: new Date(handle.expiresAt) },
     ])
     const over = { ...handle, expiresAt: inSeconds(-1).toISOString() }
-    expect(await adapter.revoke([over], callFor())).toEqual([ENDED])
+    expect(await adapter.revoke([over], callFor())).toEqual([
+      { access: 'expiring', endsAt: new Date(over.expiresAt) },
+    ])
     await adapter.check(callFor())
     expect(Object.values(asked)).toEqual([0, 0, 0, 0, 0])
   })
@@ -233,8 +247,16 @@ test('pruning forgets what has expired for twice the life of a list, and nothing
   const authority = signingOf(adapter)
   const ages = { '01': -3600, '02': -121, '03': -60, '04': -1, '05': 600 }
   const entries = Object.entries(ages).map(([serial, age]) => ({ serial, expiresAt: inSeconds(age) }))
-  await ledger.withdraw(authority, entries)
+  const client = await connect(store.url)
+  await ledger.withdraw(authority, [{ serial: '06', expiresAt: inSeconds(600) }])
+  for (const { serial, expiresAt } of entries)
+    await client.query('insert into taskgrant.withdrawn_serials values ($1, $2, now(), $3)', [
+      authority,
+      serial,
+      expiresAt,
+    ])
+  await client.end()
   await adapter.prune?.('abcd1234', callFor())
   const left = (await ledger.list(authority, new Date(0))).entries.map(({ serial }) => serial)
-  expect(left.toSorted()).toEqual(['03', '04', '05'])
+  expect(left.toSorted()).toEqual(['03', '04', '05', '06'])
 })
