@@ -62,6 +62,16 @@ export async function unfinishedGrants(session: Session, grantIds: readonly stri
   return (await run<{ id: string }>(session, UNFINISHED, [grantIds])).map(({ id }) => id)
 }
 
+const LASTING: Statement = {
+  text: `select max(deferred_until) as until from taskgrant.grants where id = any($1::uuid[]) and state = 'revoking'`,
+}
+
+/** Until when some of these grants last, though they are withdrawn; undefined if none is of that kind. */
+export async function lastingUntil(session: Session, grantIds: readonly string[]): Promise<Date | undefined> {
+  const [row] = await run<{ until: Date | null }>(session, LASTING, [grantIds])
+  return row?.until ?? undefined
+}
+
 const OUTSTANDING: Statement = {
   text: `select ${GRANT_COLUMNS} from taskgrant.grants
     where task_id = $1 and state <> 'revoked' order by id limit $2`,

@@ -2,7 +2,7 @@ import type { Origin } from '../audit/event-of.ts'
 import { sleep } from '../clock.ts'
 import type { Core } from '../core.ts'
 import { BrokerError } from '../errors.ts'
-import { unfinishedGrants } from './grant-overview-store.ts'
+import { lastingUntil, unfinishedGrants } from './grant-overview-store.ts'
 import type { Grant } from './grant.ts'
 import { withdrawGrants } from './withdraw-grants.ts'
 
@@ -23,6 +23,12 @@ export async function withdrawEarlier(
 ): Promise<void> {
   await withdrawGrants(core, claimed, origin)
   const deadline = Date.now() + WAIT_MS
+  const until = await lastingUntil(core.db.auto, earlierIds)
+  if (until !== undefined && until.getTime() > deadline) {
+    const message = `an earlier credential of this call cannot be withdrawn: it lasts until ${until.toISOString()}`
+    const retryAfterSeconds = Math.ceil((until.getTime() - Date.now()) / 1000)
+    throw new BrokerError('backend_unavailable', message, { retryAfterSeconds })
+  }
   while ((await unfinishedGrants(core.db.auto, earlierIds)).length > 0) {
     if (Date.now() >= deadline || core.background.stopping.aborted) {
       throw new BrokerError(

@@ -169,6 +169,22 @@ describe('a certificate that nobody lists', () => {
   })
 })
 
+describe('a retry of a call whose certificate nobody lists', () => {
+  it('does not leave two good ones: it is told how long the first one lasts', async () => {
+    const key = { 'Idempotency-Key': 'unlisted' }
+    const first = await open([{ resource: 'unlisted-api', access: 'client', ttlSeconds: 600 }], key)
+    const again = await agent(
+      'POST',
+      '/v1/tasks',
+      { purpose: 'call the API', grants: [{ resource: 'unlisted-api', access: 'client', ttlSeconds: 600 }] },
+      key,
+    )
+    expect([again.status, again.body.code]).toEqual([503, 'backend_unavailable'])
+    expect(again.body.detail).toContain(first.credential['notAfter'])
+    expect(Number(again.headers.get('retry-after'))).toBeGreaterThan(500)
+  })
+})
+
 describe('a store that is away', () => {
   it('lets no certificate out, and none stays recorded that nobody has', async () => {
     const { id } = await open([])
