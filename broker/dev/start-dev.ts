@@ -91,7 +91,7 @@ function devConfig(
 ): unknown {
   return {
     listen: { host: '127.0.0.1', port },
-    // Which port "any free one" is, certificates could be told only after they are needed.
+    // With "any free port" it is not known yet: certificates then do not say where to ask about them.
     ...(port === 0 ? {} : { publicUrl: `http://127.0.0.1:${port}` }),
     log: { level },
     policies,

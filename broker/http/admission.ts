@@ -1,8 +1,9 @@
 import { BrokerError } from '../errors.ts'
 
 /**
- * How many requests may be in progress. Those of anybody are counted apart: they take no place from the others. Minting has less than all, so that ending access always finds a place; and so
- * have those that wait for access to end: they are answered with what is outstanding instead.
+ * How many requests may be in progress. Minting has less than all, so that ending access always finds a place; and so
+ * have those that wait for access to end: they are answered with what is outstanding instead. What anybody may ask is
+ * counted apart: it takes no place from the others.
  */
 const LIMITS = { all: 1_024, minting: 512, waiting: 256, public: 512 } as const
 
