@@ -9,7 +9,10 @@ export interface KeyPair {
 
 const generate = promisify(generateKeyPair)
 
-/** Makes a key pair. RSA takes long, and does so beside this thread; the others are made at once. */
+/**
+ * Makes a key pair. RSA takes long, and does so beside this thread; the others are made at once. Do not export such a
+ * key as JWK: Node.js 20 holds its lock meanwhile, and waits for it for ever if the job that made it is collected then.
+ */
 export async function makeKeyPair(type: KeyType): Promise<KeyPair> {
   switch (type) {
     case 'ec-p256':

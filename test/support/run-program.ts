@@ -8,9 +8,13 @@ export interface Ran {
   readonly output: string
 }
 
-/** Runs a program to its end. */
-export async function runProgram(program: string, args: readonly string[]): Promise<Ran> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+/** Runs a program to its end, or kills it when its time is over. */
+export async function runProgram(program: string, args: readonly string[], timeoutMs = 60_000): Promise<Ran> {
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+  })
   const [out, error] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { code: child.exitCode, output: out + error }
 }
