@@ -76,10 +76,11 @@ beforeAll(async () => {
 }, 90_000)
 
 afterAll(async () => {
-  await broker[Symbol.asyncDispose]()
-  await world[Symbol.asyncDispose]()
+  // First, so that it does not stay when the others were never started.
   moto.kill('SIGTERM')
   await once(moto, 'close')
+  await broker[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
 })
 
 async function untilUp(url: string): Promise<void> {
