@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Authority, RevocationList, Verification } from '../../adapter.ts'
 import type { Core } from '../../core.ts'
 import { BrokerError } from '../../errors.ts'
+import { groupBy } from '../../group-by.ts'
 import { publicRoute, type Answer, type Route } from '../route.ts'
 
 /** What those fetch who verify our credentials. None of it is secret, and none of it needs a token. */
@@ -27,15 +28,22 @@ interface Known {
   readonly verification: Verification
 }
 
-/** Every authority once. Several resources may share one: whoever lists what was withdrawn speaks for it. */
+/**
+ * Every authority once. Several resources may share one, and one of them may sign with it while another only accepts
+ * it: whoever lists what was withdrawn speaks for it.
+ */
 function knownAuthorities(core: Core): Known[] {
   const known = [...core.resources.values()].flatMap(({ adapter: { verification } }) =>
     verification === undefined
       ? []
       : verification.authorities.map((authority) => ({ authority, verification })),
   )
-  const listingLast = known.toSorted((a, b) => Number(a.authority.lists) - Number(b.authority.lists))
-  return [...new Map(listingLast.map((one) => [one.authority.id, one])).values()]
+  return [...groupBy(known, ({ authority }) => authority.id).values()].flatMap((same) => {
+    const speaker = same.find(({ authority }) => authority.lists) ?? same[0]
+    if (speaker === undefined) return []
+    const signs = same.some(({ authority }) => authority.signs)
+    return [{ ...speaker, authority: { ...speaker.authority, signs } }]
+  })
 }
 
 /** The one that is named; or, of those that sign, the only one. @throws {BrokerError} `not_found`, `invalid_request` */
