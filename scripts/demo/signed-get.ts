@@ -9,7 +9,7 @@ export interface SessionKeys {
 }
 
 /** What the signer wants of a hash, by node:crypto. */
-class Sha256 {
+export class Sha256 {
   readonly #hash
 
   constructor(key?: unknown) {

@@ -1,4 +1,3 @@
-import { createHash, createHmac } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { IAMClient } from '@aws-sdk/client-iam'
@@ -8,6 +7,7 @@ import type { AwsEmulator, EmulatorOptions } from '../../broker/dev/aws/options.
 import type { PolicyDocument } from '../../broker/dev/aws/policy-document.ts'
 import { startAwsEmulator } from '../../broker/dev/aws/start-aws-emulator.ts'
 import { Secret } from '../../broker/secret.ts'
+import { Sha256 } from '../../scripts/demo/signed-get.ts'
 
 export interface Keys {
   readonly accessKeyId: string
@@ -201,25 +201,4 @@ export async function send(
 export async function get(world: World, path: string, keys: Keys, signing: Signing = {}): Promise<string> {
   const { status, code, body } = await send(world, await signed(world, 'GET', path, keys, signing))
   return status === 200 ? body : `${status} ${code}`
-}
-
-class Sha256 {
-  #hash
-
-  constructor(key?: string | ArrayBuffer | ArrayBufferView) {
-    const secret = typeof key === 'string' ? key : Buffer.from((key ?? new Uint8Array()) as Uint8Array)
-    this.#hash = key === undefined ? createHash('sha256') : createHmac('sha256', secret)
-  }
-
-  update(data: string | Uint8Array): void {
-    this.#hash.update(data)
-  }
-
-  digest(): Promise<Uint8Array> {
-    return Promise.resolve(new Uint8Array(this.#hash.digest()))
-  }
-
-  reset(): void {
-    throw new TypeError('a hash is used once')
-  }
 }

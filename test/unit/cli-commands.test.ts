@@ -90,14 +90,17 @@ test('a task that has ended is success, and one that has not is a failure that n
     state: 'revoking',
     lastError: 'the backend cannot be reached',
   }
+  const until = '2026-01-20T10:00:00.000Z'
+  const lasting = { ...open, resource: 'internal-api', lastError: null, deferredUntil: until }
   await using ending = await startHttpStub(() => ({
     status: 202,
-    body: { task: { ...task, state: 'ending' }, state: 'ending', outstanding: [open] },
+    body: { task: { ...task, state: 'ending' }, state: 'ending', outstanding: [open, lasting] },
   }))
   const args = ['tasks', 'revoke', TASK, '--reason', 'incident 42', '--wait', '5s']
   const ran = await run([...args, '--url', ending.url])
   expect(ran.code).toBe(1)
   expect(ran.stdout).toMatch(new RegExp(`${GRANT} +shop-db +revoking +the backend cannot be reached`))
+  expect(ran.stdout).toMatch(/internal-api +revoking +cannot be withdrawn: lasts until 2026-01-20T10:00/)
   expect(ending.requests[0]).toMatchObject({
     url: `/v1/tasks/${TASK}/revoke?waitSeconds=5`,
     body: '{"reason":"incident 42"}',
